@@ -1,0 +1,93 @@
+"""From the results of many workers to one estimate."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+
+from metaopt.estimators.base import Estimate
+from metaopt.learned_optimizers.base import MetaParams
+from metaopt.normalize import LossScale
+
+Cause: TypeAlias = Literal["stale", "nonfinite", "late"]
+
+
+class Weights(NamedTuple):
+    """What the learner sends to workers."""
+
+    outer_step: int
+    meta_params: MetaParams
+    loss_scales: Mapping[str, LossScale]  # by task name; a task that is missing is not scaled
+
+
+class WorkerResult(NamedTuple):
+    """What a worker sends back."""
+
+    worker: int
+    task: str  # name of the task that the worker trains
+    outer_step: int  # of the Weights it used, so that staleness can be judged
+    estimate: Estimate
+    seconds: float  # wall time of the estimate
+
+
+class Dropped(NamedTuple):
+    """A result that was not used, or was lost with its worker."""
+
+    cause: Cause
+    worker: int
+    task: str
+    staleness: int  # outer steps
+
+
+class Aggregate(NamedTuple):
+    """The usable results as one estimate."""
+
+    estimate: Estimate | None  # None when no result was usable
+    used: tuple[WorkerResult, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def aggregate(
+    results: Sequence[WorkerResult], outer_step: int, max_staleness: int
+) -> Aggregate:
+    """The weighted mean of the usable results, in the order of their workers.
+
+    A result is dropped as stale when it was computed at meta-parameters more than `max_staleness`
+    outer steps old, and as nonfinite when its gradient or meta-loss is not finite or none of its
+    runs was usable. The order makes the sum the same to the bit however results arrived.
+    """
+    used: list[WorkerResult] = []
+    dropped: list[Dropped] = []
+    for result in sorted(results, key=lambda result: (result.worker, result.outer_step)):
+        staleness = outer_step - result.outer_step
+        if staleness > max_staleness:
+            dropped.append(Dropped("stale", result.worker, result.task, staleness))
+        elif not is_usable(result.estimate):
+            dropped.append(Dropped("nonfinite", result.worker, result.task, staleness))
+        else:
+            used.append(result)
+    mean = weighted_mean([result.estimate for result in used]) if used else None
+    return Aggregate(mean, tuple(used), tuple(dropped))
+
+
+def is_usable(estimate: Estimate) -> bool:
+    """Whether the estimate has weight, and its gradient and meta-loss are finite."""
+    numbers = jax.tree.leaves((estimate.gradient, estimate.meta_loss))
+    return float(estimate.weight) > 0 and all(bool(np.all(np.isfinite(x))) for x in numbers)
+
+
+def weighted_mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of gradients and losses by `weight`; weights and metrics add. Numpy float32."""
+    total = np.float32(sum(np.float32(e.weight) for e in estimates))
+
+    def mean(*values: np.ndarray) -> np.ndarray:
+        shares = (np.float32(e.weight) / total for e in estimates)
+        return sum(share * np.asarray(x) for share, x in zip(shares, values, strict=True))
+
+    return Estimate(
+        gradient=jax.tree.map(mean, *(e.gradient for e in estimates)),
+        meta_loss=mean(*(e.meta_loss for e in estimates)),
+        weight=total,
+        metrics=jax.tree.map(lambda *xs: np.float32(sum(xs)), *(e.metrics for e in estimates)),
+    )

@@ -1,0 +1,9 @@
+"""Ways to get the gradient of a training run; one module each, one interface for all."""
+
+from metaopt.estimators.base import Context as Context
+from metaopt.estimators.base import Estimate as Estimate
+from metaopt.estimators.base import GradientEstimator as GradientEstimator
+from metaopt.estimators.full_es import FullES as FullES
+from metaopt.estimators.persistent_es import PersistentES as PersistentES
+from metaopt.estimators.truncated_backprop import TruncatedBackprop as TruncatedBackprop
+from metaopt.estimators.truncated_es import TruncatedES as TruncatedES

@@ -1,0 +1,93 @@
+"""How long an inner run is.
+
+A run is cut into truncations of equal length, and restarts only between two of them. So lengths are
+multiples of the truncation: `check` says so before anything is compiled. Estimators themselves
+weigh a last truncation that is partly beyond the end by the steps it has, so a `Fixed` horizon of
+any length is exact, only wasteful.
+"""
+
+import abc
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from taskset.base import Key
+from taskset.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Horizon(abc.ABC):
+    """A distribution of lengths of inner runs, in inner steps."""
+
+    @abc.abstractmethod
+    def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
+        """Draws the length, [] int32, of a run that starts at `outer_step`, [] int32."""
+
+    @abc.abstractmethod
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest length that is ever drawn."""
+
+    def check(self, truncation: int) -> None:
+        """Raises `InputError` unless both bounds are positive multiples of `truncation`."""
+        if truncation < 1:
+            raise InputError(f"truncation is {truncation}; it must be at least 1 inner step")
+        for length in self.bounds():
+            if length < truncation or length % truncation:
+                nearest = max(1, round(length / truncation)) * truncation
+                raise InputError(
+                    f"horizon {length} is not a multiple of the truncation {truncation}; "
+                    f"use {nearest}, or a truncation that divides {length}"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed(Horizon):
+    """Every run has the same length."""
+
+    steps: int = 200
+
+    def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
+        del key, outer_step, truncation
+        return jnp.asarray(self.steps, jnp.int32)
+
+    def bounds(self) -> tuple[int, int]:
+        return self.steps, self.steps
+
+
+@dataclasses.dataclass(frozen=True)
+class LogUniform(Horizon):
+    """Log-uniform lengths, rounded to multiples of the truncation (VeLO, arXiv:2211.09760)."""
+
+    shortest: int = 100
+    longest: int = 2000
+
+    def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
+        del outer_step
+        low, high = jnp.log(float(self.shortest)), jnp.log(float(self.longest))
+        drawn = jnp.exp(jax.random.uniform(key, (), minval=low, maxval=high))
+        return _to_multiple(drawn, truncation)
+
+    def bounds(self) -> tuple[int, int]:
+        return self.shortest, self.longest
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearCurriculum(Horizon):
+    """Length grows linearly over outer steps, then stays (Metz et al. 2019, arXiv:1810.10180)."""
+
+    start: int = 100
+    end: int = 1000
+    outer_steps: int = 1000  # until `end` is reached
+
+    def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
+        del key
+        progress = jnp.clip(outer_step.astype(jnp.float32) / self.outer_steps, 0.0, 1.0)
+        return _to_multiple(self.start + (self.end - self.start) * progress, truncation)
+
+    def bounds(self) -> tuple[int, int]:
+        return min(self.start, self.end), max(self.start, self.end)
+
+
+def _to_multiple(length: jax.Array, truncation: int) -> jax.Array:
+    return jnp.maximum(1, jnp.round(length / truncation)).astype(jnp.int32) * truncation

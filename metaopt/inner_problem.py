@@ -1,0 +1,89 @@
+"""The inner training run as a dynamical system: what every gradient estimator differentiates."""
+
+import abc
+import dataclasses
+from typing import Any, Literal, NamedTuple
+
+import jax
+import optax
+
+from metaopt.learned_optimizers.base import LearnedOptimizer, MetaParams
+from taskset.base import Dataset, Key, Params, Task, TaskFamily
+
+
+@dataclasses.dataclass(frozen=True)
+class InnerProblem(abc.ABC):
+    """A training run as a function of its outer parameters. Pure; `vmap` it for many runs."""
+
+    @abc.abstractmethod
+    def init(self, meta_params: MetaParams, data: Dataset, key: Key) -> Any:
+        """The state at the start of a run, a pytree of arrays. The key decides the task."""
+
+    @abc.abstractmethod
+    def step(
+        self, meta_params: MetaParams, state: Any, data: Dataset, key: Key
+    ) -> tuple[Any, jax.Array]:
+        """One step of inner training: the next state, and the outer loss of this step, [] float32."""
+
+    @abc.abstractmethod
+    def outer_loss(
+        self, meta_params: MetaParams, state: Any, data: Dataset, key: Key
+    ) -> jax.Array:
+        """The outer loss of `state` itself, [] float32, for objectives that look at the end only."""
+
+
+class InnerState(NamedTuple):
+    """One inner training run, anywhere between its start and its end."""
+
+    task: Task
+    params: Params
+    opt_state: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerTraining(InnerProblem):
+    """A learned optimizer training tasks of a family: the inner problem of meta-training.
+
+    With `outer_split` "train", the outer loss of a step is the training loss that the step computes
+    anyway, before its update. With "outer_valid" it is the loss after the update, on a minibatch
+    of that split: one more forward pass, and an optimizer that generalises (Metz et al. 2019,
+    https://arxiv.org/abs/1810.10180, section 5).
+    """
+
+    family: TaskFamily
+    optimizer: LearnedOptimizer
+    outer_split: Literal["train", "outer_valid"] = "train"
+    num_steps: int | None = None  # the horizon announced to the optimizer
+
+    def init(self, meta_params: MetaParams, data: Dataset, key: Key) -> InnerState:
+        del data
+        key_task, key_params = jax.random.split(key)
+        task = self.family.sample(key_task)
+        params = task.init(key_params)
+        return InnerState(task, params, self._optimizer(meta_params).init(params))
+
+    def step(
+        self, meta_params: MetaParams, state: InnerState, data: Dataset, key: Key
+    ) -> tuple[InnerState, jax.Array]:
+        key_batch, key_loss, key_outer = jax.random.split(key, 3)
+        batch = data.sample("train", key_batch, self.family.batch_size)
+        loss, grads = jax.value_and_grad(state.task.loss)(state.params, batch, key_loss)
+        updates, opt_state = self._optimizer(meta_params).update(
+            grads, state.opt_state, state.params, value=loss
+        )
+        params = optax.apply_updates(state.params, updates)
+        state = InnerState(state.task, params, opt_state)
+        if self.outer_split == "train":
+            return state, loss
+        return state, self.outer_loss(meta_params, state, data, key_outer)
+
+    def outer_loss(
+        self, meta_params: MetaParams, state: InnerState, data: Dataset, key: Key
+    ) -> jax.Array:
+        del meta_params
+        key_batch, key_loss = jax.random.split(key)
+        batch = data.sample(self.outer_split, key_batch, self.family.batch_size)
+        return state.task.loss(state.params, batch, key_loss)
+
+    def _optimizer(self, meta_params: MetaParams) -> optax.GradientTransformationExtraArgs:
+        return self.optimizer.as_optax(meta_params, num_steps=self.num_steps)

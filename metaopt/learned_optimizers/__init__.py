@@ -1,0 +1,1 @@
+"""Learned optimizers; one module each, one interface for all."""

@@ -1,0 +1,117 @@
+"""The outer update, and the loop around it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import optax
+
+from metaopt.aggregate import Aggregate, Dropped, Weights, WorkerResult, aggregate
+from metaopt.estimators.base import Estimate
+from metaopt.learned_optimizers.base import MetaParams
+from metaopt.normalize import LossScale
+from metaopt.outer_optimizer import OuterOptimizer
+
+MAX_EMPTY_ROUNDS = 100  # then something is broken, and waiting longer would only hide it
+
+
+class OuterState(NamedTuple):
+    """All that the learner needs to go on; with the workers' states, what a checkpoint holds."""
+
+    step: int
+    meta_params: MetaParams
+    opt_state: Any
+    loss_scales: Mapping[str, LossScale]  # by task name
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """Moves the meta-parameters along estimates."""
+
+    optimizer: OuterOptimizer = OuterOptimizer()
+    num_steps: int = 1000  # outer steps of the whole run; learning-rate schedules end there
+
+    def init(self, meta_params: MetaParams, loss_scales: Mapping[str, LossScale] = {}) -> OuterState:
+        """The state before the first outer step."""
+        opt_state = self.optimizer.build(self.num_steps).init(meta_params)
+        return OuterState(0, meta_params, opt_state, loss_scales)
+
+    def update(self, state: OuterState, estimate: Estimate) -> OuterState:
+        """One outer step. Pure, so it is the same on one machine and on a thousand."""
+        meta_params, opt_state = _apply(
+            self, estimate.gradient, state.opt_state, state.meta_params
+        )
+        return state._replace(step=state.step + 1, meta_params=meta_params, opt_state=opt_state)
+
+
+@jax.jit(static_argnums=0)
+def _apply(learner: Learner, gradient: MetaParams, opt_state: Any, meta_params: MetaParams):
+    optimizer = learner.optimizer.build(learner.num_steps)
+    updates, opt_state = optimizer.update(gradient, opt_state, meta_params)
+    return optax.apply_updates(meta_params, updates), opt_state
+
+
+class WorkerPool(Protocol):
+    """Where estimates come from. `workers` has pools for this process, this machine, a cluster."""
+
+    def broadcast(self, weights: Weights) -> None:
+        """Makes `weights` what workers use from their next estimate on; idle workers start."""
+        ...
+
+    def collect(self) -> Sequence[WorkerResult]:
+        """Waits for the next results.
+
+        A synchronous pool returns one result of each worker at the weights last broadcast, less
+        those of workers that were lost. An asynchronous one returns whatever has arrived, stale or
+        not; none, if every worker awaited was lost.
+        """
+        ...
+
+    def lost(self) -> Sequence[Dropped]:
+        """The results lost with their workers, or late, since the last call."""
+        ...
+
+
+class OuterStep(NamedTuple):
+    """What one outer step did; what `on_step` sees."""
+
+    state: OuterState  # after it
+    aggregate: Aggregate
+    lost: tuple[Dropped, ...]
+
+
+def meta_train(
+    learner: Learner,
+    state: OuterState,
+    pool: WorkerPool,
+    *,
+    max_staleness: int = 0,
+    on_step: Callable[[OuterStep], bool | None] = lambda step: None,
+) -> OuterState:
+    """Runs outer steps until `learner.num_steps` are done, or `on_step` returns True to stop.
+
+    Returns the last state. Raises `RuntimeError` when nothing usable comes back in 100 rounds.
+    """
+    dropped: list[Dropped] = []
+    lost: list[Dropped] = []
+    empty_rounds = 0
+    while state.step < learner.num_steps:
+        pool.broadcast(Weights(state.step, state.meta_params, state.loss_scales))
+        result = aggregate(pool.collect(), state.step, max_staleness)
+        dropped += result.dropped
+        lost += pool.lost()
+        if result.estimate is None:
+            empty_rounds += 1
+            if empty_rounds == MAX_EMPTY_ROUNDS:
+                raise RuntimeError(
+                    f"outer step {state.step}: no usable result in {empty_rounds} rounds; "
+                    f"the last were dropped as {[d.cause for d in (dropped + lost)[-5:]]}"
+                )
+            continue
+        state = learner.update(state, result.estimate)
+        stop = on_step(OuterStep(state, result._replace(dropped=tuple(dropped)), tuple(lost)))
+        empty_rounds, dropped, lost = 0, [], []
+        if stop:
+            break
+    return state

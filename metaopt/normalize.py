@@ -1,0 +1,41 @@
+"""Loss normalisation: what makes losses of different tasks comparable in one outer gradient.
+
+It belongs to the outer objective alone; inner training sees the losses as they are.
+"""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# none      the loss itself
+# baseline  linear, so that the initial loss is 1 and the best loss of tuned Adam is 0, clipped to +-2
+#           (Metz et al. 2020, arXiv:2009.11243, section 2.1)
+# log       the logarithm of the loss (Wichrowska et al. 2017, arXiv:1703.04813)
+# sign      evolution strategies only: the sign of the difference of a pair (VeLO, arXiv:2211.09760)
+Normalization: TypeAlias = Literal["none", "baseline", "log", "sign"]
+
+CLIP = 2.0
+SMALLEST_LOSS = 1e-8  # `log` of anything below is taken here
+
+
+class LossScale(NamedTuple):
+    """Two losses of a task, from a run of baselines; the identity unless given."""
+
+    initial: jax.Array | np.ndarray = np.float32(1.0)  # [] float32, of the untrained parameters
+    best: jax.Array | np.ndarray = np.float32(0.0)  # [] float32, of the best baseline
+
+
+def normalize(losses: jax.Array, kind: Normalization, scale: LossScale) -> jax.Array:
+    """`losses` of any shape as the outer objective takes them."""
+    if kind == "baseline":
+        return jnp.clip((losses - scale.best) / (scale.initial - scale.best), -CLIP, CLIP)
+    if kind == "log":
+        return jnp.log(jnp.maximum(losses, SMALLEST_LOSS))
+    return losses
+
+
+def difference(positive: jax.Array, negative: jax.Array, kind: Normalization) -> jax.Array:
+    """The difference of antithetic losses, or its sign."""
+    return jnp.sign(positive - negative) if kind == "sign" else positive - negative

@@ -1,0 +1,89 @@
+"""The optimizer of the meta-parameters: any of optax, by name, with clipping and a schedule."""
+
+import dataclasses
+import inspect
+
+import jax
+import optax
+
+from taskset.errors import InputError, unknown_name
+
+SCHEDULES = ("constant", "cosine", "linear")
+
+
+@dataclasses.dataclass(frozen=True)
+class OuterOptimizer:
+    """An optax optimizer that follows the outer gradient.
+
+    The gradient is clipped per coordinate, then by its global norm; then come the optimizer,
+    decoupled weight decay, and the learning rate: a linear warm-up from 0, then the schedule down
+    to `final_fraction` of the peak at the last outer step.
+    """
+
+    name: str = "adam"  # an optax optimizer that takes `learning_rate`
+    learning_rate: float = 1e-3  # at its peak
+    schedule: str = "constant"
+    warmup_steps: int = 0  # outer steps
+    final_fraction: float = 0.0
+    weight_decay: float = 0.0
+    clip: float | None = None  # per coordinate (Metz et al. 2020, arXiv:2009.11243, use 0.1)
+    clip_norm: float | None = None
+    options: tuple[tuple[str, float], ...] = ()  # further arguments of the optax optimizer
+
+    def __post_init__(self) -> None:
+        if self.name not in optimizer_names():
+            raise unknown_name("optax optimizer", self.name, optimizer_names())
+        if self.schedule not in SCHEDULES:
+            raise unknown_name("schedule", self.schedule, SCHEDULES)
+        arguments = inspect.signature(getattr(optax, self.name)).parameters
+        for option, _ in self.options:
+            if option not in arguments or option == "learning_rate":
+                valid = set(arguments) - {"learning_rate"}
+                raise unknown_name(f"option of optax.{self.name}", option, valid)
+        if not self.learning_rate > 0:
+            raise InputError(f"outer learning_rate is {self.learning_rate}; it must be positive")
+        for field in ("clip", "clip_norm"):
+            value = getattr(self, field)
+            if value is not None and not value > 0:
+                raise InputError(f"outer {field} is {value}; it must be positive, or left out")
+
+    def build(self, num_steps: int) -> optax.GradientTransformationExtraArgs:
+        """The optax optimizer for a run of `num_steps` outer steps."""
+        clip = optax.identity() if self.clip is None else optax.clip(self.clip)
+        norm = optax.identity() if self.clip_norm is None else optax.clip_by_global_norm(self.clip_norm)
+        # At rate 1 the optimizer gives the negative direction, so decay and rate apply to it after.
+        direction = getattr(optax, self.name)(learning_rate=1.0, **dict(self.options))
+        return optax.chain(
+            clip,
+            norm,
+            direction,
+            optax.add_decayed_weights(-self.weight_decay),
+            optax.scale_by_schedule(self.rate(num_steps)),
+        )
+
+    def rate(self, num_steps: int) -> optax.Schedule:
+        """The learning rate by outer step."""
+        after = max(1, num_steps - self.warmup_steps)
+        peak, end = self.learning_rate, self.learning_rate * self.final_fraction
+        main = {
+            "constant": optax.constant_schedule(peak),
+            "cosine": optax.cosine_decay_schedule(peak, after, alpha=self.final_fraction),
+            "linear": optax.linear_schedule(peak, end, after),
+        }[self.schedule]
+        if not self.warmup_steps:
+            return main
+        warmup = optax.linear_schedule(0.0, peak, self.warmup_steps)
+        return optax.join_schedules([warmup, main], [self.warmup_steps])
+
+
+def optimizer_names() -> list[str]:
+    """The optax optimizers that `OuterOptimizer` can name."""
+    return [
+        name
+        for name, value in vars(optax).items()
+        if inspect.isfunction(value)
+        and inspect.signature(value).return_annotation
+        in (optax.GradientTransformation, optax.GradientTransformationExtraArgs)
+        and next(iter(inspect.signature(value).parameters), None) == "learning_rate"
+        and not name.startswith(("_", "scale_by", "lbfgs"))
+    ]

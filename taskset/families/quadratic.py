@@ -1,0 +1,51 @@
+"""Noise-free quadratics with a random spectrum: the family with a closed form, used by exact tests."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from taskset.base import Batch, Dataset, Key, NoData, Params, Task, TaskFamily
+from taskset.errors import InputError
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Quadratic(Task):
+    """0.5 * sum(curvature * (params - minimum)**2), least value 0 at `minimum`."""
+
+    curvature: jax.Array  # [dim] float32, positive
+    minimum: jax.Array  # [dim] float32
+
+    def init(self, key: Key) -> Params:
+        return jax.random.normal(key, self.minimum.shape)
+
+    def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
+        del batch, key
+        return 0.5 * jnp.sum(self.curvature * (params - self.minimum) ** 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class QuadraticFamily(TaskFamily):
+    """Curvatures log-uniform in [1/condition, 1], minima and starting points standard normal."""
+
+    dim: int = 10
+    condition: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise InputError(f"quadratic: dim is {self.dim}; it must be at least 1")
+        if self.condition < 1:
+            raise InputError(f"quadratic: condition is {self.condition}; it must be at least 1")
+
+    def dataset(self) -> Dataset:
+        return NoData()
+
+    @property
+    def batch_size(self) -> int:
+        return 0
+
+    def sample(self, key: Key) -> Quadratic:
+        key_curvature, key_minimum = jax.random.split(key)
+        exponent = jax.random.uniform(key_curvature, (self.dim,))
+        return Quadratic(self.condition**-exponent, jax.random.normal(key_minimum, (self.dim,)))
