@@ -54,26 +54,24 @@ class Task(abc.ABC):
         """The loss to minimise, [] float32. `key` is for losses that are random themselves."""
 
 
-@dataclasses.dataclass(frozen=True)
 class TaskFamily(abc.ABC):
-    """A distribution over tasks that share shapes. A frozen, hashable configuration of plain values."""
+    """A distribution over tasks that share shapes.
+
+    An implementation is a frozen dataclass of plain values: hashable, and small to send.
+    """
+
+    batch_size: int  # examples in a minibatch of inner training; 0 for a family without data
 
     @abc.abstractmethod
-    def dataset(self) -> Dataset:
-        """The data of every task of the family, on the default device. Prepares it when needed.
+    def load_data(self) -> Dataset:
+        """The data of every task of the family, on the default device.
 
-        Raises `InputError` when the data set is unknown, or is not prepared and may not be
-        downloaded.
+        Raises `InputError` when the data set has to be downloaded first.
         """
 
     @abc.abstractmethod
     def sample(self, key: Key) -> Task:
         """Draws a task. Pure: the same key gives the same task."""
-
-    @property
-    @abc.abstractmethod
-    def batch_size(self) -> int:
-        """Examples in a minibatch of inner training; 0 for a family without data."""
 
 
 @jax.tree_util.register_dataclass

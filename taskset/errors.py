@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+MAX_NAMES = 20  # that a message lists
+
 
 class InputError(ValueError):
     """Input that its author can mend: the message names the value, the limit and the way out.
@@ -18,5 +20,6 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> InputError:
     """
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(names)}"
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(names[:MAX_NAMES])}{more}"
     return InputError(f"unknown {kind} {name!r}; {hint}")

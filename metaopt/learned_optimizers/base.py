@@ -2,8 +2,11 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from taskset.base import Key
@@ -32,3 +35,37 @@ class LearnedOptimizer(abc.ABC):
         `num_steps`, the announced length of training, is used by architectures that know their
         horizon and ignored by the others. `update` raises `ValueError` without `params`.
         """
+
+
+def accumulator_dtype(param: jax.Array | jax.ShapeDtypeStruct) -> jnp.dtype:
+    """The dtype that the statistics of a tensor are kept in: float32, or wider if the tensor is."""
+    return jnp.promote_types(jnp.float32, param.dtype)
+
+
+def zeros_like_params(params: Any) -> Any:
+    """An accumulator of zeros for every tensor of `params`."""
+    return jax.tree.map(lambda p: jnp.zeros(p.shape, accumulator_dtype(p)), params)
+
+
+def map_tensors(
+    function: Callable[..., Sequence[Any]], gradients: Any, params: Any, accumulators: Sequence[Any]
+) -> tuple[Any, list[Any]]:
+    """Applies a per-tensor update rule to every tensor of a tree.
+
+    `function(gradient, param, *accumulators_of_the_tensor)`, all of the dtype of the accumulators,
+    returns the update of the tensor and its next accumulators. The result is the tree of updates, of
+    the dtypes of `gradients`, and the trees of next accumulators. Tensors without elements stay as
+    they are.
+    """
+    leaves, structure = jax.tree.flatten(gradients)
+    columns = [structure.flatten_up_to(tree) for tree in (params, *accumulators)]
+    results = []
+    for gradient, param, *kept in zip(leaves, *columns, strict=True):
+        if gradient.size == 0:
+            results.append((gradient, *kept))
+            continue
+        dtype = accumulator_dtype(param)
+        update, *kept = function(gradient.astype(dtype), param.astype(dtype), *kept)
+        results.append((update.astype(gradient.dtype), *kept))
+    trees = [structure.unflatten([r[i] for r in results]) for i in range(1 + len(accumulators))]
+    return trees[0], trees[1:]

@@ -1,11 +1,15 @@
-"""Noise-free quadratics with a random spectrum: the family with a closed form, used by exact tests."""
+"""Noise-free quadratics with a random spectrum: the family with a closed form, for exact tests."""
 
 import dataclasses
+import math
+from typing import Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from taskset.base import Batch, Dataset, Key, NoData, Params, Task, TaskFamily
+from taskset.base import Batch, Key, NoData, Params, Task, TaskFamily
+from taskset.distributions import log_uniform, log_uniform_int
 from taskset.errors import InputError
 
 
@@ -27,23 +31,31 @@ class Quadratic(Task):
 
 @dataclasses.dataclass(frozen=True)
 class QuadraticFamily(TaskFamily):
-    """Curvatures log-uniform in [1/condition, 1], minima and starting points standard normal."""
+    """Curvatures log-uniform in [1/condition, 1], minima and starting points standard normal.
+
+    Raises `InputError` when `dim` or `condition` is below 1.
+    """
 
     dim: int = 10
     condition: float = 10.0
 
+    batch_size = 0  # no data
+
     def __post_init__(self) -> None:
         if self.dim < 1:
             raise InputError(f"quadratic: dim is {self.dim}; it must be at least 1")
-        if self.condition < 1:
-            raise InputError(f"quadratic: condition is {self.condition}; it must be at least 1")
+        if not 1 <= self.condition < math.inf:
+            raise InputError(
+                f"quadratic: condition is {self.condition}; it must be at least 1 and finite"
+            )
 
-    def dataset(self) -> Dataset:
+    @classmethod
+    def draw(cls, rng: np.random.RandomState) -> Self:
+        """A random size and condition number."""
+        return cls(dim=log_uniform_int(rng, 2, 256), condition=log_uniform(rng, 1.0, 1e4))
+
+    def load_data(self) -> NoData:
         return NoData()
-
-    @property
-    def batch_size(self) -> int:
-        return 0
 
     def sample(self, key: Key) -> Quadratic:
         key_curvature, key_minimum = jax.random.split(key)

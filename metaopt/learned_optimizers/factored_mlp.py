@@ -1,0 +1,273 @@
+"""A tiny MLP on Adam and Adafactor statistics, the same for every parameter.
+
+`small_fc_lopt` of Metz et al. 2022, "Practical tradeoffs between memory, compute, and performance in
+learned optimizers" (https://arxiv.org/abs/2203.11860): 28 features of a parameter, each divided by
+its root mean square over the tensor, and 11 of time enter an MLP with two hidden layers of 4 units;
+its outputs, a direction d and a magnitude m, move the parameter by -0.001 d exp(0.001 m).
+
+The features, in the order of the rows of the first layer (r = (v + 1e-6)^-1/2; a row or column
+statistic is one number per row or column; three values are of decays .9, .99, .999):
+
+     0 gradient            6-8   m r                     16-18 column statistic
+     1 parameter           9     r                       19-21 row statistic^-1/2
+     2-4 momentum m        10-12 factored gradient       22-24 column statistic^-1/2
+     5 second moment v     13-15 row statistic           25-27 factored momentum
+                                                         28-38 time, not scaled
+
+No feature tensor is ever built. Scaling a feature is scaling a row of the first layer; row and
+column features enter it as a row term plus a column term; time is one vector per step.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaopt.learned_optimizers.base import (
+    LearnedOptimizer,
+    MetaParams,
+    accumulator_dtype,
+    map_tensors,
+    zeros_like_params,
+)
+from metaopt.learned_optimizers.features import (
+    SCALE_EPSILON,
+    FactoredAxes,
+    factored_axes,
+    inverse_rms,
+    offset_decays,
+    time_features,
+)
+from metaopt.learned_optimizers.network import Weights, dense, dense_sums, init_network
+from taskset.base import Key
+
+MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
+SECOND_MOMENT_DECAYS = (0.999,)
+FACTORED_DECAYS = (0.9, 0.99, 0.999)
+NUM_FEATURES = 39
+
+
+class FactoredMLPState(NamedTuple):
+    """Accumulators: for each decay one tree of the structure of the parameters."""
+
+    step: jax.Array  # [] int32
+    momentum: tuple[Any, ...]
+    second_moment: tuple[Any, ...]
+    row: tuple[Any, ...]  # second moment averaged over the column axis, which is kept with size 1
+    column: tuple[Any, ...]  # ... over the row axis
+    # A tensor of fewer than two axes has its full second moment in `row` and nothing in `column`.
+
+
+class Decays(NamedTuple):
+    """How much of each accumulator stays in a step, each [number of decays]."""
+
+    momentum: jax.Array
+    second_moment: jax.Array
+    factored: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class FactoredMLP(LearnedOptimizer):
+    """197 meta-parameters: the weights of the MLP, and 7 decays as offsets from their defaults."""
+
+    hidden_size: int = 4
+    step_multiplier: float = 1e-3  # of the direction
+    exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
+
+    def init(self, key: Key) -> MetaParams:
+        sizes = (NUM_FEATURES, self.hidden_size, self.hidden_size, 2)
+        return {
+            "network": init_network(key, sizes),
+            "momentum_decay": jnp.zeros(len(MOMENTUM_DECAYS)),
+            "second_moment_decay": jnp.zeros(len(SECOND_MOMENT_DECAYS)),
+            "factored_decay": jnp.zeros(len(FACTORED_DECAYS)),
+        }
+
+    def as_optax(
+        self, meta_params: MetaParams, *, num_steps: int | None = None
+    ) -> optax.GradientTransformationExtraArgs:
+        del num_steps
+        decays = Decays(
+            offset_decays(MOMENTUM_DECAYS, meta_params["momentum_decay"]),
+            jnp.clip(offset_decays(SECOND_MOMENT_DECAYS, meta_params["second_moment_decay"]), 0, 1),
+            jnp.clip(offset_decays(FACTORED_DECAYS, meta_params["factored_decay"]), 0, 1),
+        )
+
+        def init(params: Any) -> FactoredMLPState:
+            return FactoredMLPState(
+                step=jnp.zeros((), jnp.int32),
+                momentum=tuple(zeros_like_params(params) for _ in MOMENTUM_DECAYS),
+                second_moment=tuple(zeros_like_params(params) for _ in SECOND_MOMENT_DECAYS),
+                row=tuple(jax.tree.map(_zero_row, params) for _ in FACTORED_DECAYS),
+                column=tuple(jax.tree.map(_zero_column, params) for _ in FACTORED_DECAYS),
+            )
+
+        def update(gradients: Any, state: FactoredMLPState, params: Any = None, **extra_args: Any):
+            del extra_args
+            if params is None:
+                raise ValueError(optax.base.NO_PARAMS_MSG)
+            time = time_features(state.step)
+
+            def tensor(gradient: jax.Array, param: jax.Array, *accumulators: Any):
+                statistics = _accumulate(gradient, _grouped(accumulators), decays)
+                features = _features(gradient, param, statistics)
+                network = jax.tree.map(lambda x: x.astype(param.dtype), meta_params["network"])
+                direction, magnitude = _network(network, features, time.astype(param.dtype))
+                step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
+                return -step, *jax.tree.leaves(statistics, is_leaf=_is_nothing)
+
+            flat = [tree for group in state[1:] for tree in group]
+            updates, flat = map_tensors(tensor, gradients, params, flat)
+            return updates, FactoredMLPState(optax.safe_increment(state.step), *_grouped(flat))
+
+        return optax.GradientTransformationExtraArgs(init, update)
+
+
+class Statistics(NamedTuple):
+    """The accumulators of one tensor, or of one tree, by decay."""
+
+    momentum: tuple[Any, ...]
+    second_moment: tuple[Any, ...]
+    row: tuple[Any, ...]
+    column: tuple[Any, ...]
+
+
+class Features(NamedTuple):
+    """The features of a tensor, by row of the first layer."""
+
+    full: dict[int, jax.Array]  # of the shape of the tensor
+    row: dict[int, jax.Array]  # with size 1 along the column axis
+    column: dict[int, jax.Array]  # with size 1 along the row axis
+
+
+def _grouped(flat: Any) -> Statistics:
+    return Statistics(tuple(flat[:3]), tuple(flat[3:4]), tuple(flat[4:7]), tuple(flat[7:10]))
+
+
+def _accumulate(gradient: jax.Array, old: Statistics, decays: Decays) -> Statistics:
+    """The statistics after a gradient."""
+
+    def average(kept: jax.Array, new: jax.Array, decay: jax.Array) -> jax.Array:
+        return decay.astype(new.dtype) * kept + (1 - decay.astype(new.dtype)) * new
+
+    def averages(kept: tuple[Any, ...], new: jax.Array, decays: jax.Array) -> tuple[Any, ...]:
+        return tuple(average(k, new, decays[i]) for i, k in enumerate(kept))
+
+    square = jnp.square(gradient)
+    axes = factored_axes(gradient.shape)
+    nonzero = square + 1e-30
+    if axes is None:
+        row, column = averages(old.row, nonzero, decays.factored), old.column
+    else:
+        over_column = jnp.mean(nonzero, axis=axes.column, keepdims=True)
+        over_row = jnp.mean(nonzero, axis=axes.row, keepdims=True)
+        row = averages(old.row, over_column, decays.factored)
+        column = averages(old.column, over_row, decays.factored)
+    return Statistics(
+        momentum=averages(old.momentum, gradient, decays.momentum),
+        second_moment=averages(old.second_moment, square, decays.second_moment),
+        row=row,
+        column=column,
+    )
+
+
+def _features(gradient: jax.Array, param: jax.Array, statistics: Statistics) -> Features:
+    axes = factored_axes(gradient.shape)
+    momentum, (second_moment,), row, column = statistics
+    inverse_root = jax.lax.rsqrt(second_moment + 1e-6)
+    full = {0: gradient, 1: param, 5: second_moment, 9: inverse_root}
+    full |= {2 + i: m for i, m in enumerate(momentum)}
+    full |= {6 + i: m * inverse_root for i, m in enumerate(momentum)}
+    inverse_roots = lambda values: {i: jax.lax.rsqrt(x + 1e-8) for i, x in enumerate(values)}
+    if axes is None:
+        for i, (m, v) in enumerate(zip(momentum, row, strict=True)):
+            full[10 + i] = gradient * jax.lax.rsqrt(v + 1e-9)
+            full[13 + i] = full[16 + i] = v
+            full[19 + i] = full[22 + i] = jax.lax.rsqrt(v + 1e-8)
+            full[25 + i] = m * jax.lax.rsqrt(v + 1e-6)
+        return Features(full, {}, {})
+    for i, (m, r, c) in enumerate(zip(momentum, row, column, strict=True)):
+        factor = _factor(r, c, axes)
+        full[10 + i] = gradient * factor
+        full[25 + i] = m * factor
+    rows = dict(enumerate(row, 13)) | {19 + i: x for i, x in inverse_roots(row).items()}
+    columns = dict(enumerate(column, 16)) | {22 + i: x for i, x in inverse_roots(column).items()}
+    return Features(full, rows, columns)
+
+
+def _factor(row: jax.Array, column: jax.Array, axes: FactoredAxes) -> jax.Array:
+    """The inverse root of the second moment as Adafactor puts it together (arXiv:1804.04235)."""
+    share = row / (jnp.mean(row, axis=axes.row, keepdims=True) + 1e-9)
+    return jax.lax.rsqrt(jnp.maximum(share, 1e-9)) * jax.lax.rsqrt(jnp.maximum(column, 1e-9))
+
+
+@jax.custom_jvp
+def _network(network: Weights, features: Features, time: jax.Array) -> list[jax.Array]:
+    """Direction and magnitude, each of the shape of the tensor, as sums of products."""
+    first = network["layer0"]["weight"]
+    bias = time @ first[28:] + network["layer0"]["bias"]
+
+    def terms(part: dict[int, jax.Array], unit: int) -> jax.Array | float:
+        return sum((first[i, unit] * inverse_rms(x)) * x for i, x in part.items())
+
+    def unit(k: int) -> jax.Array:
+        broadcast = terms(features.row, k) + (terms(features.column, k) + bias[k])
+        return jax.nn.relu(terms(features.full, k) + broadcast)
+
+    hidden = [unit(k) for k in range(first.shape[1])]
+    hidden = [jax.nn.relu(x) for x in dense_sums(network["layer1"], hidden)]
+    return dense_sums(network["layer2"], hidden)
+
+
+@_network.defjvp
+def _network_jvp(primals: Any, tangents: Any) -> Any:
+    # Derivatives of sums of products are hundreds of reductions; of matrix products, a few products.
+    return jax.jvp(_network_by_matrices, primals, tangents)
+
+
+def _network_by_matrices(network: Weights, features: Features, time: jax.Array) -> list[jax.Array]:
+    """The same function as `_network`, for differentiation."""
+    first = network["layer0"]["weight"]
+    shape = features.full[0].shape
+
+    def product(part: dict[int, jax.Array]) -> jax.Array:
+        matrix = jnp.stack([x.reshape(-1) for x in part.values()])
+        scales = jax.lax.rsqrt(jnp.mean(jnp.square(matrix), axis=1) + SCALE_EPSILON)
+        weight = jnp.stack([first[i] for i in part])
+        flat = (weight * scales[:, None]).T @ matrix
+        return flat.reshape(-1, *next(iter(part.values())).shape)
+
+    bias = time @ first[28:] + network["layer0"]["bias"]
+    hidden = product(features.full) + bias.reshape(-1, *[1] * len(shape))
+    if features.row:
+        hidden = hidden + (product(features.row) + product(features.column))
+    hidden = jax.nn.relu(hidden.reshape(hidden.shape[0], -1))
+    hidden = jax.nn.relu(dense(network["layer1"], hidden))
+    outputs = network["layer2"]
+    return [
+        (outputs["weight"][:, i] @ hidden + outputs["bias"][i]).reshape(shape) for i in range(2)
+    ]
+
+
+def _zero_row(param: Any) -> jax.Array:
+    return _zero_statistic(param, "column")
+
+
+def _zero_column(param: Any) -> Any:
+    if factored_axes(param.shape) is None:
+        return optax.MaskedNode()
+    return _zero_statistic(param, "row")
+
+
+def _zero_statistic(param: Any, averaged: str) -> jax.Array:
+    shape = list(param.shape)
+    axes = factored_axes(param.shape)
+    if axes is not None:
+        shape[getattr(axes, averaged)] = 1
+    return jnp.zeros(shape, accumulator_dtype(param))
+
+
+def _is_nothing(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)

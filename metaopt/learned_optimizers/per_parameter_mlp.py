@@ -1,0 +1,105 @@
+"""An MLP on momenta, the same for every parameter.
+
+`MLPLOpt` of google/learned_optimization, the flat optimizer of Metz et al. 2019, "Understanding and
+correcting pathologies in the training of learned optimizers" (https://arxiv.org/abs/1810.10180), with
+one more hidden layer: 8 features of a parameter, each divided by its root mean square over the tensor,
+and 11 of time enter an MLP with two hidden layers of 32 units; its outputs, a direction d and a
+magnitude m, move the parameter by -0.001 d exp(0.001 m).
+
+The features, in the order of the rows of the first layer: gradient, parameter, momenta of decays .1, .5,
+.9, .99, .999 and .9999, and tanh(t / x - 1) for 11 time scales x.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metaopt.learned_optimizers.base import (
+    LearnedOptimizer,
+    MetaParams,
+    map_tensors,
+    zeros_like_params,
+)
+from metaopt.learned_optimizers.features import TIME_SCALES, inverse_rms, time_features
+from metaopt.learned_optimizers.network import Weights, dense, init_network
+from taskset.base import Key
+
+MOMENTUM_DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+NUM_FEATURES = 2 + len(MOMENTUM_DECAYS) + len(TIME_SCALES)
+
+
+class PerParameterMLPState(NamedTuple):
+    """Momenta: for each decay one tree of the structure of the parameters."""
+
+    step: jax.Array  # [] int32
+    momentum: tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class PerParameterMLP(LearnedOptimizer):
+    """1,762 meta-parameters: the weights of the MLP."""
+
+    hidden_size: int = 32
+    step_multiplier: float = 1e-3  # of the direction
+    exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
+
+    def init(self, key: Key) -> MetaParams:
+        return init_network(key, (NUM_FEATURES, self.hidden_size, self.hidden_size, 2))
+
+    def as_optax(
+        self, meta_params: MetaParams, *, num_steps: int | None = None
+    ) -> optax.GradientTransformationExtraArgs:
+        del num_steps
+
+        def init(params: Any) -> PerParameterMLPState:
+            momentum = tuple(zeros_like_params(params) for _ in MOMENTUM_DECAYS)
+            return PerParameterMLPState(jnp.zeros((), jnp.int32), momentum)
+
+        def update(gradients: Any, state: PerParameterMLPState, params: Any = None, **extra_args: Any):
+            del extra_args
+            if params is None:
+                raise ValueError(optax.base.NO_PARAMS_MSG)
+            time = time_features(state.step)
+
+            def tensor(gradient: jax.Array, param: jax.Array, *momentum: jax.Array):
+                momentum = [
+                    decay * m + (1 - decay) * gradient
+                    for decay, m in zip(MOMENTUM_DECAYS, momentum, strict=True)
+                ]
+                direction, magnitude = _network(meta_params, [gradient, param, *momentum], time)
+                step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
+                return -step, *momentum
+
+            updates, momentum = map_tensors(tensor, gradients, params, state.momentum)
+            step = optax.safe_increment(state.step)
+            return updates, PerParameterMLPState(step, tuple(momentum))
+
+        return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _network(
+    network: Weights, features: list[jax.Array], time: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Direction and magnitude, each of the shape of the tensor.
+
+    A feature is scaled in its row of the first layer, and time is a bias: neither is stored for every
+    parameter.
+    """
+    dtype, shape = features[0].dtype, features[0].shape
+    network = jax.tree.map(lambda x: x.astype(dtype), network)
+    first, outputs = network["layer0"], network["layer2"]
+    scales = jnp.stack([inverse_rms(x) for x in features])
+    of_tensor, of_time = first["weight"][: len(features)], first["weight"][len(features) :]
+    scaled = {
+        "weight": of_tensor * scales[:, None],
+        "bias": time.astype(dtype) @ of_time + first["bias"],
+    }
+    hidden = jax.nn.relu(dense(scaled, jnp.stack([x.reshape(-1) for x in features])))
+    hidden = jax.nn.relu(dense(network["layer1"], hidden))
+    direction, magnitude = (
+        (outputs["weight"][:, i] @ hidden + outputs["bias"][i]).reshape(shape) for i in range(2)
+    )
+    return direction, magnitude

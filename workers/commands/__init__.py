@@ -1,0 +1,1 @@
+"""The sub-commands of `metaopt`: frozen dataclasses, whose `run` returns an exit status."""
