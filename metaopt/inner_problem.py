@@ -16,6 +16,10 @@ class InnerProblem(abc.ABC):
     """A training run as a function of its outer parameters. Pure; `vmap` it for many runs."""
 
     @abc.abstractmethod
+    def load_data(self) -> Dataset:
+        """What `init`, `step` and `outer_loss` take as `data`; `NoData()` where they need none."""
+
+    @abc.abstractmethod
     def init(self, meta_params: MetaParams, data: Dataset, key: Key) -> Any:
         """The state at the start of a run, a pytree of arrays. The key decides the task."""
 
@@ -54,6 +58,9 @@ class OptimizerTraining(InnerProblem):
     optimizer: LearnedOptimizer
     outer_split: Literal["train", "outer_valid"] = "train"
     num_steps: int | None = None  # the horizon announced to the optimizer
+
+    def load_data(self) -> Dataset:
+        return self.family.load_data()
 
     def init(self, meta_params: MetaParams, data: Dataset, key: Key) -> InnerState:
         del data

@@ -36,9 +36,10 @@ def start_staggered(
     key_phase, key_run = jax.random.split(key)
     keys = jax.random.split(key_run, num_tasks)
     runs = jax.vmap(lambda key: _begin(start, horizon, truncation, key, context))(keys)
-    share = (jnp.arange(num_tasks) + jax.random.uniform(key_phase)) / num_tasks
+    place = jnp.arange(num_tasks, dtype=jnp.float32)
+    share = (place + jax.random.uniform(key_phase)) / num_tasks
     num_truncations = -(-runs.length // truncation)
-    passed = (share * num_truncations).astype(jnp.int32)
+    passed = (share * num_truncations.astype(jnp.float32)).astype(jnp.int32)
     return runs._replace(age=jnp.minimum(passed, num_truncations - 1) * truncation)
 
 
@@ -74,7 +75,7 @@ def mean_within(losses: jax.Array, within: jax.Array) -> jax.Array:
 
 def all_finite(losses: jax.Array, within: jax.Array) -> jax.Array:
     """Whether `losses`, [..., num_steps], are finite in every step `within` the run: [] bool."""
-    return jnp.all(jnp.isfinite(losses) | ~within)
+    return jnp.all(jnp.isfinite(losses) | ~jnp.broadcast_to(within, losses.shape))
 
 
 def unroll(

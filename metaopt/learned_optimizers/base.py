@@ -11,6 +11,8 @@ import optax
 
 from taskset.base import Key
 
+PARAMS_REQUIRED = "a learned optimizer looks at the parameters: call update(gradients, state, params)"
+
 MetaParams: TypeAlias = Any  # pytree of float32 arrays: the weights of a learned optimizer
 
 
@@ -38,8 +40,8 @@ class LearnedOptimizer(abc.ABC):
 
 
 def accumulator_dtype(param: jax.Array | jax.ShapeDtypeStruct) -> jnp.dtype:
-    """The dtype that the statistics of a tensor are kept in: float32, or wider if the tensor is."""
-    return jnp.promote_types(jnp.float32, param.dtype)
+    """The dtype that the statistics of a tensor are kept in: float32, or float64 for float64."""
+    return jnp.dtype(jnp.float64 if param.dtype == jnp.float64 else jnp.float32)
 
 
 def zeros_like_params(params: Any) -> Any:

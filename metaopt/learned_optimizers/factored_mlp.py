@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import (
+    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     accumulator_dtype,
@@ -36,7 +37,6 @@ from metaopt.learned_optimizers.features import (
     SCALE_EPSILON,
     FactoredAxes,
     factored_axes,
-    inverse_rms,
     offset_decays,
     time_features,
 )
@@ -107,14 +107,14 @@ class FactoredMLP(LearnedOptimizer):
         def update(gradients: Any, state: FactoredMLPState, params: Any = None, **extra_args: Any):
             del extra_args
             if params is None:
-                raise ValueError(optax.base.NO_PARAMS_MSG)
+                raise ValueError(PARAMS_REQUIRED)
             time = time_features(state.step)
 
             def tensor(gradient: jax.Array, param: jax.Array, *accumulators: Any):
                 statistics = _accumulate(gradient, _grouped(accumulators), decays)
-                features = _features(gradient, param, statistics)
                 network = jax.tree.map(lambda x: x.astype(param.dtype), meta_params["network"])
-                direction, magnitude = _network(network, features, time.astype(param.dtype))
+                inputs = Inputs(gradient, param, statistics)
+                direction, magnitude = _network(network, inputs, time.astype(param.dtype))
                 step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
                 return -step, *jax.tree.leaves(statistics, is_leaf=_is_nothing)
 
@@ -132,6 +132,14 @@ class Statistics(NamedTuple):
     second_moment: tuple[Any, ...]
     row: tuple[Any, ...]
     column: tuple[Any, ...]
+
+
+class Inputs(NamedTuple):
+    """What the features of a tensor are made of."""
+
+    gradient: jax.Array
+    param: jax.Array
+    statistics: Statistics
 
 
 class Features(NamedTuple):
@@ -173,9 +181,9 @@ def _accumulate(gradient: jax.Array, old: Statistics, decays: Decays) -> Statist
     )
 
 
-def _features(gradient: jax.Array, param: jax.Array, statistics: Statistics) -> Features:
+def _features(inputs: Inputs) -> Features:
+    gradient, param, (momentum, (second_moment,), row, column) = inputs
     axes = factored_axes(gradient.shape)
-    momentum, (second_moment,), row, column = statistics
     inverse_root = jax.lax.rsqrt(second_moment + 1e-6)
     full = {0: gradient, 1: param, 5: second_moment, 9: inverse_root}
     full |= {2 + i: m for i, m in enumerate(momentum)}
@@ -189,7 +197,8 @@ def _features(gradient: jax.Array, param: jax.Array, statistics: Statistics) -> 
             full[25 + i] = m * jax.lax.rsqrt(v + 1e-6)
         return Features(full, {}, {})
     for i, (m, r, c) in enumerate(zip(momentum, row, column, strict=True)):
-        factor = _factor(r, c, axes)
+        factors = _factors(r, c, axes)
+        factor = factors[0] * factors[1]
         full[10 + i] = gradient * factor
         full[25 + i] = m * factor
     rows = dict(enumerate(row, 13)) | {19 + i: x for i, x in inverse_roots(row).items()}
@@ -197,20 +206,56 @@ def _features(gradient: jax.Array, param: jax.Array, statistics: Statistics) -> 
     return Features(full, rows, columns)
 
 
-def _factor(row: jax.Array, column: jax.Array, axes: FactoredAxes) -> jax.Array:
-    """The inverse root of the second moment as Adafactor puts it together (arXiv:1804.04235)."""
+def _factors(
+    row: jax.Array, column: jax.Array, axes: FactoredAxes
+) -> tuple[jax.Array, jax.Array]:
+    """The inverse root of the second moment as a product, as in Adafactor (arXiv:1804.04235)."""
     share = row / (jnp.mean(row, axis=axes.row, keepdims=True) + 1e-9)
-    return jax.lax.rsqrt(jnp.maximum(share, 1e-9)) * jax.lax.rsqrt(jnp.maximum(column, 1e-9))
+    return jax.lax.rsqrt(jnp.maximum(share, 1e-9)), jax.lax.rsqrt(jnp.maximum(column, 1e-9))
+
+
+def _mean_squares(inputs: Inputs, features: Features) -> dict[int, jax.Array]:
+    """The mean square of every feature, each [], over the tensor.
+
+    A reduction on a CPU reads its operand from memory, so each feature that is not an input would be
+    written out first: ten times the memory traffic of the update itself. Of a matrix, all mean
+    squares are products of few squares with rows, columns and each other.
+    """
+    parts = features.full | features.row | features.column
+    if inputs.gradient.ndim != 2:
+        return {i: jnp.mean(jnp.square(x)) for i, x in parts.items()}
+
+    gradient, param, (momentum, (second_moment,), row, column) = inputs
+    size = gradient.size
+    squares = [jnp.square(m) for m in momentum]
+    inverse = 1 / (second_moment + 1e-6)
+    means = {i: jnp.mean(jnp.square(x)) for i, x in (features.row | features.column).items()}
+    means |= {0: jnp.vdot(gradient, gradient) / size, 1: jnp.vdot(param, param) / size}
+    means |= {5: jnp.vdot(second_moment, second_moment) / size, 9: jnp.mean(inverse)}
+    axes = factored_axes(gradient.shape)
+    for i, square in enumerate(squares):
+        factors = _factors(row[i], column[i], axes)
+        along_row, along_column = (
+            jnp.square(factor).reshape(-1) for factor in (factors if axes.row == 0 else factors[::-1])
+        )
+        means[2 + i] = jnp.mean(square)
+        means[6 + i] = jnp.vdot(square, inverse) / size
+        means[10 + i] = along_row @ (jnp.square(gradient) @ along_column) / size
+        means[25 + i] = along_row @ (square @ along_column) / size
+    return means
 
 
 @jax.custom_jvp
-def _network(network: Weights, features: Features, time: jax.Array) -> list[jax.Array]:
+def _network(network: Weights, inputs: Inputs, time: jax.Array) -> list[jax.Array]:
     """Direction and magnitude, each of the shape of the tensor, as sums of products."""
     first = network["layer0"]["weight"]
     bias = time @ first[28:] + network["layer0"]["bias"]
+    features = _features(inputs)
+    means = _mean_squares(inputs, features)
+    scales = {i: jax.lax.rsqrt(mean + SCALE_EPSILON) for i, mean in means.items()}
 
     def terms(part: dict[int, jax.Array], unit: int) -> jax.Array | float:
-        return sum((first[i, unit] * inverse_rms(x)) * x for i, x in part.items())
+        return sum((first[i, unit] * scales[i]) * x for i, x in part.items())
 
     def unit(k: int) -> jax.Array:
         broadcast = terms(features.row, k) + (terms(features.column, k) + bias[k])
@@ -227,10 +272,11 @@ def _network_jvp(primals: Any, tangents: Any) -> Any:
     return jax.jvp(_network_by_matrices, primals, tangents)
 
 
-def _network_by_matrices(network: Weights, features: Features, time: jax.Array) -> list[jax.Array]:
+def _network_by_matrices(network: Weights, inputs: Inputs, time: jax.Array) -> list[jax.Array]:
     """The same function as `_network`, for differentiation."""
     first = network["layer0"]["weight"]
-    shape = features.full[0].shape
+    shape = inputs.gradient.shape
+    features = _features(inputs)
 
     def product(part: dict[int, jax.Array]) -> jax.Array:
         matrix = jnp.stack([x.reshape(-1) for x in part.values()])

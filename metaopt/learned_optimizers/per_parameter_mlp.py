@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import (
+    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
@@ -61,7 +62,7 @@ class PerParameterMLP(LearnedOptimizer):
         def update(gradients: Any, state: PerParameterMLPState, params: Any = None, **extra_args: Any):
             del extra_args
             if params is None:
-                raise ValueError(optax.base.NO_PARAMS_MSG)
+                raise ValueError(PARAMS_REQUIRED)
             time = time_features(state.step)
 
             def tensor(gradient: jax.Array, param: jax.Array, *momentum: jax.Array):

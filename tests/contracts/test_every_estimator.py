@@ -1,0 +1,161 @@
+"""What every gradient estimator promises."""
+
+import dataclasses
+import functools
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toys import Poisoned, ToyRegression
+
+from metaopt.estimators import Context, FullES, PersistentES, TruncatedBackprop, TruncatedES
+from metaopt.horizons import Fixed, LogUniform
+from metaopt.normalize import LossScale
+from taskset.base import NoData
+from taskset.errors import InputError
+
+ESTIMATORS = {
+    "full_es": FullES(Poisoned(), 16, Fixed(6)),
+    "truncated_es": TruncatedES(Poisoned(), 16, 3, Fixed(6)),
+    "persistent_es": PersistentES(Poisoned(), 16, 3, Fixed(6)),
+    "persistent_es_log_uniform": PersistentES(Poisoned(), 16, 3, LogUniform(3, 12)),
+    "truncated_backprop": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6)),
+    "truncated_backprop_sqrt": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6), remat="sqrt"),
+}
+THETA = jnp.float32(-1.0)
+KEYS = jax.random.split(jax.random.key(0), 4)
+
+
+@pytest.fixture(params=ESTIMATORS.values(), ids=ESTIMATORS)
+def estimator(request):
+    return request.param
+
+
+@functools.cache
+def compiled(estimator):
+    return jax.jit(estimator.init), jax.jit(estimator.estimate)
+
+
+def run(estimator, num_calls=3, theta=THETA, context=Context()):
+    init, next_estimate = compiled(estimator)
+    state, estimate = init(theta, NoData(), KEYS[0], context), None
+    for key in KEYS[1 : num_calls + 1]:
+        estimate, state = next_estimate(theta, state, NoData(), key, context)
+    return estimate, state
+
+
+def types(tree):
+    return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+
+
+def test_pickles_to_an_equal_value_of_equal_hash(estimator):
+    copy = pickle.loads(pickle.dumps(estimator))
+    assert copy == estimator and hash(copy) == hash(estimator)
+    assert dataclasses.replace(estimator, num_tasks=17) != estimator
+
+
+def test_traces_once(estimator):
+    traces = []
+
+    @jax.jit
+    def estimate(*arguments):
+        traces.append(1)
+        return estimator.estimate(*arguments)
+
+    state = estimator.init(THETA, NoData(), KEYS[0])
+    for step, key in enumerate(KEYS):
+        context = Context(np.int32(step), LossScale(np.float32(2.0 + step), np.float32(0.1)))
+        _, state = estimate(THETA, state, NoData(), key, context)
+    assert len(traces) == 1
+
+
+def test_state_and_gradient_keep_their_structure(estimator):
+    first = estimator.init(THETA, NoData(), KEYS[0])
+    estimate, state = run(estimator)
+    assert types(first) == types(state)
+    assert types(estimate.gradient) == types(THETA)
+    assert estimate.meta_loss.shape == estimate.weight.shape == ()
+    assert all(x.shape == () and x.dtype == jnp.float32 for x in estimate.metrics.values())
+
+
+def test_the_key_decides_everything(estimator):
+    first, _ = run(estimator)
+    again, _ = run(estimator)
+    for x, y in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_inner_steps_are_the_steps_of_the_unroll(estimator):
+    signs = 1 if isinstance(estimator, TruncatedBackprop) else 2
+    steps = 6 if isinstance(estimator, FullES) else 3
+    assert estimator.inner_steps == 16 * signs * steps
+
+
+def test_a_run_that_is_not_finite_costs_only_itself(estimator):
+    """A quarter of the tasks return NaN, infinity or nothing: the others give the same bits."""
+    with_spike = lambda spike: dataclasses.replace(estimator, problem=Poisoned(spike))
+    poisoned, _ = run(with_spike(float("nan")), 1)
+    infinite, _ = run(with_spike(float("inf")), 1)
+    num_bad = float(poisoned.metrics["nonfinite_runs"])
+    assert 1 <= num_bad < 16 and float(poisoned.weight) == 16 - num_bad
+    assert np.isfinite(poisoned.gradient) and np.isfinite(poisoned.meta_loss)
+    np.testing.assert_array_equal(poisoned.gradient, infinite.gradient)
+    np.testing.assert_array_equal(poisoned.meta_loss, infinite.meta_loss)
+    # The same tasks with losses of zero contribute nothing to the sum either.
+    silent, _ = run(with_spike(0.0), 1)
+    np.testing.assert_allclose(
+        poisoned.gradient * poisoned.weight, silent.gradient * 16, rtol=1e-6
+    )
+
+
+def test_a_run_that_is_not_finite_starts_anew(estimator):
+    if isinstance(estimator, FullES):
+        pytest.skip("has no runs between calls")
+    _, state = run(dataclasses.replace(estimator, problem=Poisoned(float("nan"))), 1)
+    bad = jnp.isnan(state.state.states.factor[:, 0] if hasattr(state.state, "states") else state.state.factor)
+    assert bool(jnp.any(bad))
+    np.testing.assert_array_equal(jnp.where(bad, state.age, 0), jnp.where(bad, state.length, 0))
+
+
+def test_all_runs_lost_gives_weight_zero(estimator):
+    theta = jnp.float32(jnp.nan)
+    estimate, _ = run(estimator, 2, theta)
+    assert float(estimate.weight) == 0 and float(estimate.metrics["nonfinite_runs"]) == 16
+    assert float(estimate.gradient) == 0
+
+
+def test_baseline_normalization_divides_the_gradient(estimator):
+    context = Context(np.int32(0), LossScale(np.float32(40.0), np.float32(0.0)))
+    plain, _ = run(estimator, 1, context=context)
+    scaled = dataclasses.replace(estimator, normalization="baseline")
+    normalized, _ = run(scaled, 1, context=context)
+    np.testing.assert_allclose(normalized.gradient * 40, plain.gradient, rtol=1e-3)
+    np.testing.assert_array_equal(normalized.meta_loss, plain.meta_loss)
+
+
+def test_sign_normalization(estimator):
+    if isinstance(estimator, TruncatedBackprop):
+        with pytest.raises(InputError, match="sign"):
+            dataclasses.replace(estimator, normalization="sign")
+        return
+    signed, _ = run(dataclasses.replace(estimator, normalization="sign", num_tasks=1), 1)
+    plain, _ = run(dataclasses.replace(estimator, num_tasks=1), 1)
+    assert np.sign(signed.gradient) == np.sign(plain.gradient)
+    assert abs(float(signed.gradient)) > abs(float(plain.gradient))
+
+
+@pytest.mark.parametrize("remat", ["step", "sqrt"])
+def test_rematerialisation_changes_nothing_but_memory(remat):
+    """7 steps: segments of 3 and a rest, for sqrt."""
+    theta = jnp.asarray([-2.0, -3.0])
+    gradient = lambda remat: run(
+        TruncatedBackprop(ToyRegression(), 2, 7, Fixed(14), remat=remat), 2, theta
+    )[0].gradient
+    np.testing.assert_allclose(gradient(remat), gradient("none"), rtol=1e-5)
+
+
+def test_runs_are_staggered_over_the_horizon():
+    state = PersistentES(Poisoned(), 8, 5, Fixed(20)).init(THETA, NoData(), KEYS[0])
+    assert sorted(state.age.tolist()) == [0, 0, 5, 5, 10, 10, 15, 15]

@@ -1,0 +1,137 @@
+"""Inner problems small enough to know everything about them."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metaopt.inner_problem import InnerProblem
+from taskset.base import Dataset, Key, NoData
+
+
+@dataclasses.dataclass(frozen=True)
+class Line(InnerProblem):
+    """x_{t+1} = x_t + theta from x_0 = 0, loss x_t before the step: everything in closed form."""
+
+    def load_data(self) -> Dataset:
+        return NoData()
+
+    def init(self, meta_params: Any, data: Dataset, key: Key) -> jax.Array:
+        return jnp.zeros(())
+
+    def step(self, meta_params: Any, state: jax.Array, data: Dataset, key: Key):
+        return state + meta_params, state
+
+    def outer_loss(self, meta_params: Any, state: jax.Array, data: Dataset, key: Key) -> jax.Array:
+        return state
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearLosses(InnerProblem):
+    """Step t has the loss g_t . theta: the variance laws of ES and PES hold exactly."""
+
+    gradients: tuple[tuple[float, ...], ...]
+
+    def load_data(self) -> Dataset:
+        return NoData()
+
+    def init(self, meta_params: Any, data: Dataset, key: Key) -> jax.Array:
+        return jnp.zeros((), jnp.int32)
+
+    def step(self, meta_params: Any, state: jax.Array, data: Dataset, key: Key):
+        return state + 1, jnp.dot(jnp.asarray(self.gradients)[state], meta_params)
+
+    def outer_loss(self, meta_params: Any, state: jax.Array, data: Dataset, key: Key) -> jax.Array:
+        return jnp.dot(jnp.asarray(self.gradients)[-1], meta_params)
+
+
+@dataclasses.dataclass(frozen=True)
+class InfluenceBalancing(InnerProblem):
+    """s <- A s + theta u, loss (s_1 - 1)^2 / 2, optimum theta = -1/6.
+
+    Short windows point the wrong way: d s_1 / d theta is positive for 40 steps and -6 in the end
+    (Tallec and Ollivier 2017, arXiv:1702.05043, section 4; constants of Vicol et al. 2021).
+    """
+
+    def load_data(self) -> Dataset:
+        return NoData()
+
+    def init(self, meta_params: Any, data: Dataset, key: Key) -> jax.Array:
+        return jnp.ones(23)
+
+    def step(self, meta_params: Any, state: jax.Array, data: Dataset, key: Key):
+        shifted = jnp.concatenate([state[1:], jnp.zeros(1)])
+        signs = jnp.where(jnp.arange(23) < 10, 1.0, -1.0)
+        state = 0.5 * state + 0.5 * shifted + meta_params * signs
+        return state, self.outer_loss(meta_params, state, data, key)
+
+    def outer_loss(self, meta_params: Any, state: jax.Array, data: Dataset, key: Key) -> jax.Array:
+        return 0.5 * (state[0] - 1.0) ** 2
+
+
+class Descent(NamedTuple):
+    """Gradient descent, somewhere on its way."""
+
+    step: jax.Array  # [] int32
+    position: jax.Array  # [2]
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyRegression(InnerProblem):
+    """Gradient descent on a bumpy 2-D function; theta is the logarithm of a decaying learning rate.
+
+    The meta-loss over 100 steps has its minimum, 556.5 as a sum, near theta = (2.8, -2.3), behind a ridge
+    that truncated gradients do not cross (Vicol et al. 2021, arXiv:2112.13835, section 5.1).
+    """
+
+    num_steps: int = 100
+
+    def load_data(self) -> Dataset:
+        return NoData()
+
+    def init(self, meta_params: Any, data: Dataset, key: Key) -> Descent:
+        return Descent(jnp.zeros((), jnp.int32), jnp.ones(2))
+
+    def step(self, meta_params: Any, state: Descent, data: Dataset, key: Key):
+        progress = state.step.astype(jnp.float32) / self.num_steps
+        rate = (1 - progress) * jnp.exp(meta_params[0]) + progress * jnp.exp(meta_params[1])
+        position = state.position - rate * jax.grad(self._function)(state.position)
+        return Descent(state.step + 1, position), self._function(position)
+
+    def outer_loss(self, meta_params: Any, state: Descent, data: Dataset, key: Key) -> jax.Array:
+        return self._function(state.position)
+
+    def _function(self, x: jax.Array) -> jax.Array:
+        bumps = jnp.sin(x[1]) ** 2 * jnp.exp(-5.0 * x[0] ** 2)
+        return jnp.sqrt(x[0] ** 2 + 5.0) - jnp.sqrt(5.0) + bumps + 0.25 * jnp.abs(x[1] - 100.0)
+
+
+class Spiked(NamedTuple):
+    """A point on a parabola, and what its losses are multiplied by."""
+
+    position: jax.Array  # [2]
+    factor: jax.Array  # []
+
+
+@dataclasses.dataclass(frozen=True)
+class Poisoned(InnerProblem):
+    """A quadratic per task; a quarter of the tasks have every loss multiplied by `spike`."""
+
+    spike: float = 1.0
+
+    def load_data(self) -> Dataset:
+        return NoData()
+
+    def init(self, meta_params: Any, data: Dataset, key: Key) -> Spiked:
+        key_position, key_spike = jax.random.split(key)
+        spiked = jax.random.bernoulli(key_spike, 0.25)
+        position = jax.random.normal(key_position, (2,))
+        return Spiked(position, jnp.where(spiked, jnp.float32(self.spike), 1.0))
+
+    def step(self, meta_params: Any, state: Spiked, data: Dataset, key: Key):
+        loss = self.outer_loss(meta_params, state, data, key)
+        return state._replace(position=state.position * (1.0 - jnp.exp(meta_params))), loss
+
+    def outer_loss(self, meta_params: Any, state: Spiked, data: Dataset, key: Key) -> jax.Array:
+        return state.factor * jnp.sum(state.position**2)
