@@ -10,7 +10,11 @@ from metaopt.estimators.base import Estimate
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
 
-Cause: TypeAlias = Literal["stale", "nonfinite", "late"]
+# stale      computed at meta-parameters that are too old
+# nonfinite  not a number, or no usable run
+# late       its worker did not answer in time and was replaced
+# lost       its worker died and was replaced
+Cause: TypeAlias = Literal["stale", "nonfinite", "late", "lost"]
 
 
 class Weights(NamedTuple):

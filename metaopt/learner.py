@@ -48,19 +48,20 @@ class Learner:
 @jax.jit(static_argnums=0)
 def _apply(learner: Learner, gradient: MetaParams, opt_state: Any, meta_params: MetaParams):
     optimizer = learner.optimizer.build(learner.num_steps)
-    updates, opt_state = optimizer.update(gradient, opt_state, meta_params)
-    return optax.apply_updates(meta_params, updates), opt_state
+    with jax.numpy_dtype_promotion("standard"):  # optax raises float to the power of int
+        updates, opt_state = optimizer.update(gradient, opt_state, meta_params)
+        return optax.apply_updates(meta_params, updates), opt_state
 
 
 class WorkerPool(Protocol):
     """Where estimates come from. `workers` has pools for this process, this machine, a cluster."""
 
     def broadcast(self, weights: Weights) -> None:
-        """Makes `weights` what workers use from their next estimate on; idle workers start."""
+        """Makes `weights` what workers use from their next estimate on."""
         ...
 
     def collect(self) -> Sequence[WorkerResult]:
-        """Waits for the next results.
+        """Sets idle workers to work, and waits for the next results.
 
         A synchronous pool returns one result of each worker at the weights last broadcast, less
         those of workers that were lost. An asynchronous one returns whatever has arrived, stale or

@@ -1,10 +1,41 @@
-"""Strict numerics for every test: no silent promotion of dtypes or ranks."""
+"""For every test: strict numerics, no silent promotion of dtypes or ranks; one Ray cluster."""
 
 import os
+import secrets
+import subprocess
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Ray reads these when it is imported. The token keeps others on this machine out of the cluster.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# In a process of its own, for Ray must not start in one that has imported JAX. It ends with its
+# standard input, so with this process at the latest.
+CLUSTER = """
+import ray, sys
+from workers.ray_cluster import ray_cluster
+with ray_cluster("local", num_workers=4):
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_address():
+    """The address of the session's Ray cluster, to which this process is connected."""
+    from workers.ray_cluster import ray_cluster
+
+    command = [sys.executable, "-c", CLUSTER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        address = process.stdout.readline().strip()
+        with ray_cluster(address):
+            yield address
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0

@@ -1,0 +1,16 @@
+"""Where estimates run, and the `metaopt` command. The only package that knows Ray.
+
+    learner ──Weights──► Pool ──► Worker.compute ──► GradientEstimator.estimate
+            ◄─WorkerResult─┘
+
+    worker.py        one estimator, its state, its compiled program
+    wire.py          a message as one float32 vector
+    host.py          a worker in a process of its own
+    pool.py          what pools are; dispatch, deadlines and replacement for those with processes
+    local.py         InProcessPool, ProcessPool
+    ray_pool.py      RayPool;   ray_cluster.py starts Ray, before JAX is imported
+    environment.py   threads, devices and compilation cache of a worker
+
+Nothing is imported here: Ray has to start, and a worker's environment to be set, before JAX is
+imported.
+"""

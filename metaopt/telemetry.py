@@ -1,0 +1,158 @@
+"""What a run reports of itself: one record for each outer step, written by any number of sinks.
+
+A record is a tree of mappings with plain numbers and strings at the leaves. `metrics.jsonl` is the
+truth; everything else can be made from it.
+"""
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import jax
+import numpy as np
+
+from metaopt.aggregate import WorkerResult, weighted_mean
+from metaopt.learned_optimizers.base import MetaParams
+from metaopt.learner import OuterStep
+
+Record: TypeAlias = Mapping[str, Any]
+
+
+class Sink(Protocol):
+    """Where records go."""
+
+    def write(self, record: Record) -> None:
+        """Takes the record of one outer step; it has "step", the outer steps done."""
+        ...
+
+    def sync(self) -> None:
+        """Forces to disk what was written; called before each checkpoint."""
+        ...
+
+    def close(self) -> None:
+        """Syncs, and lets go of files."""
+        ...
+
+
+class JsonLines:
+    """One JSON object per line, flushed with each: a killed run has all of its records."""
+
+    def __init__(self, path: Path, after_step: int = 0):
+        """Appends to `path`, from which the records after outer step `after_step` are dropped.
+
+        So a run that goes on from a checkpoint has every outer step once.
+        """
+        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= after_step]
+        partial = path.with_name(f"{path.name}.part")
+        partial.write_text("".join(kept), encoding="utf-8")
+        partial.replace(path)
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, record: Record) -> None:
+        self._file.write(json.dumps(_finite(record)) + "\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self.sync()
+        self._file.close()
+
+
+class TensorBoard:
+    """The numbers of the records as TensorBoard scalars: "meta_loss", "tasks/NAME/meta_loss"."""
+
+    def __init__(self, folder: Path, after_step: int = 0):
+        import tensorboardX  # takes a second, which runs without it need not pay
+
+        self._writer = tensorboardX.SummaryWriter(str(folder), purge_step=after_step + 1)
+
+    def write(self, record: Record) -> None:
+        for name, value in scalars(record):
+            self._writer.add_scalar(name, value, record["step"])
+
+    def sync(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The records in a `metrics.jsonl`; none if it does not exist, and no half-written last one."""
+    return [json.loads(line) for line in _whole_lines(path)]
+
+
+def step_record(done: OuterStep, seconds: float, inner_steps: int, alive: int) -> dict[str, Any]:
+    """The record of an outer step that took `seconds` of wall time.
+
+    `inner_steps` are those behind its usable results, `alive` is the number of living workers.
+    """
+    used, estimate = done.aggregate.used, done.aggregate.estimate
+    assert estimate is not None  # or there would have been no outer step
+    dropped = (*done.aggregate.dropped, *done.lost)
+    age = [done.state.step - 1 - result.outer_step for result in used]
+    return {
+        "step": done.state.step,
+        "meta_loss": float(estimate.meta_loss),
+        "gradient_norm": global_norm(estimate.gradient),
+        "weight": float(estimate.weight),
+        "nonfinite_runs": float(estimate.metrics["nonfinite_runs"]),
+        "seconds": seconds,
+        "inner_steps_per_second": inner_steps / seconds,
+        "workers_alive": alive,
+        "staleness": max(age),
+        "tasks": _by_task(used),
+        "dropped": dict(Counter(loss.cause for loss in dropped)),
+        "losses": [loss._asdict() for loss in dropped],
+    }
+
+
+def _by_task(used: tuple[WorkerResult, ...]) -> dict[str, Any]:
+    """Meta-loss and non-finite runs of each task."""
+    records = {}
+    for task in dict.fromkeys(result.task for result in used):
+        mean = weighted_mean([result.estimate for result in used if result.task == task])
+        records[task] = {
+            "meta_loss": float(mean.meta_loss),
+            "nonfinite_runs": float(mean.metrics["nonfinite_runs"]),
+        }
+    return records
+
+
+def scalars(record: Record, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a record with the path to each, without "step"; lists are left out."""
+    for key, value in record.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from scalars(value, f"{name}/")
+        elif isinstance(value, int | float) and name != "step":
+            yield name, float(value)
+
+
+def global_norm(tree: MetaParams) -> float:
+    """The Euclidean norm of all leaves together, added up in float64."""
+    squares = (np.sum(np.square(np.asarray(leaf, np.float64))) for leaf in jax.tree.leaves(tree))
+    return math.sqrt(sum(squares))
+
+
+def _whole_lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n")]
+
+
+def _finite(value: Any) -> Any:
+    """`value` with strings for numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,165 @@
+"""What goes wrong with processes: they hang, they die again and again, they are left alone."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from metaopt.aggregate import Dropped, Weights
+from metaopt.estimators import PersistentES
+from metaopt.horizons import Fixed
+from metaopt.inner_problem import OptimizerTraining
+from metaopt.learned_optimizers.factored_mlp import FactoredMLP
+from metaopt.learner import Learner, meta_train
+from metaopt.outer_optimizer import OuterOptimizer
+from taskset.errors import InputError
+from taskset.families.mlp import MLPFamily
+from taskset.families.quadratic import QuadraticFamily
+from workers.local import InProcessPool, ProcessPool
+from workers.pool import MAX_STARTS, Deadline
+from workers.worker import WorkerSpec
+
+OPTIMIZER = FactoredMLP()
+PROBLEM = OptimizerTraining(QuadraticFamily(dim=2), OPTIMIZER)
+QUICK = PersistentES(PROBLEM, 2, 2, Fixed(4))
+SLOW = PersistentES(PROBLEM, 2, 20_000, Fixed(40_000))
+WAIT = 60.0  # seconds for what takes one or two
+
+
+def specs(*estimators):
+    return [WorkerSpec(i, f"task{i}", estimator, seed=0) for i, estimator in enumerate(estimators)]
+
+
+def weights(outer_step=0):
+    return Weights(outer_step, jax.device_get(OPTIMIZER.init(jax.random.key(0))), {})
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def soon(condition):
+    end = time.monotonic() + WAIT
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_worker_that_hangs_is_late_and_replaced():
+    with ProcessPool(specs(QUICK), deadline=Deadline(slack=0.5)) as pool:
+        pool.broadcast(weights())
+        for _ in range(2):  # one compiles, one tells how long it takes
+            assert len(pool.collect()) == 1
+        os.kill(pool.pids[0], signal.SIGSTOP)
+        pool.broadcast(weights(1))
+        assert list(pool.collect()) == []
+        assert list(pool.lost()) == [Dropped("late", 0, "task0", 0)]
+        assert list(pool.lost()) == []
+        assert [result.outer_step for result in pool.collect()] == [1]
+
+
+def test_asynchronous_results_come_as_they_arrive_and_stale_ones_are_dropped():
+    steps = []
+
+    def on_step(step):
+        steps.append(step)
+        return any(dropped.worker == 1 for dropped in step.aggregate.dropped)
+
+    learner = Learner(OuterOptimizer("sgd"), num_steps=10**6)
+    with ProcessPool(specs(QUICK, SLOW), asynchronous=True) as pool:
+        state = learner.init(weights().meta_params)
+        meta_train(learner, state, pool, max_staleness=1, on_step=on_step)
+    used = [(result, step.state.step - 1) for step in steps for result in step.aggregate.used]
+    assert len(steps) > 3  # the slow worker was not waited for
+    assert max(now - result.outer_step for result, now in used) <= 1
+    (stale,) = steps[-1].aggregate.dropped
+    assert (stale.cause, stale.worker, stale.task) == ("stale", 1, "task1")
+    assert stale.staleness > 1
+
+
+def test_an_asynchronous_pool_can_wait_for_several_results():
+    with ProcessPool(specs(QUICK, QUICK), asynchronous=True, min_results=2) as pool:
+        for step in range(3):
+            pool.broadcast(weights(step))
+            assert [result.worker for result in pool.collect()] == [0, 1]
+
+
+@pytest.mark.parametrize("min_results", [0, 3])
+def test_waiting_for_more_results_than_workers_is_refused(min_results):
+    with pytest.raises(InputError, match=f"min_results is {min_results}.*number of workers, 2"):
+        ProcessPool(specs(QUICK, QUICK), asynchronous=True, min_results=min_results)
+
+
+def broken(load):
+    """An estimator whose data come from `load`; a class that no other process could import."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Broken(OptimizerTraining):
+        def load_data(self):
+            return load()
+
+    return dataclasses.replace(QUICK, problem=Broken(PROBLEM.family, OPTIMIZER))
+
+
+def test_a_worker_that_dies_at_each_start_ends_the_run():
+    with ProcessPool(specs(broken(lambda: os._exit(3)))) as pool:
+        pool.broadcast(weights())
+        with pytest.raises(RuntimeError, match=rf"started {MAX_STARTS} times.*ended with 3"):
+            pool.collect()
+
+
+def test_an_exception_in_a_worker_comes_with_its_traceback():
+    with ProcessPool(specs(broken(lambda: {}["nothing"]))) as pool:
+        pool.broadcast(weights())
+        with pytest.raises(RuntimeError, match=r"(?s)worker 0 \(task0\).*KeyError: 'nothing'"):
+            pool.collect()
+
+
+@pytest.mark.parametrize("pool_class", [InProcessPool, ProcessPool])
+def test_data_that_are_not_there_are_an_input_error(pool_class, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    family = MLPFamily(dataset="cifar10", source="tfds")
+    estimator = dataclasses.replace(QUICK, problem=OptimizerTraining(family, OPTIMIZER))
+    with pytest.raises(InputError, match="cifar10"), pool_class(specs(estimator)) as pool:
+        pool.broadcast(weights())
+        pool.collect()
+
+
+def test_closing_twice_ends_the_processes_once():
+    pool = ProcessPool(specs(QUICK))
+    pool.broadcast(weights())
+    pool.collect()
+    pool.close()
+    pool.close()
+    assert not is_running(pool.pids[0])
+
+
+ORPHAN = """
+from tests.workers import test_local as t
+pool = t.ProcessPool(t.specs(t.SLOW))
+pool.snapshot()
+print(pool.pids[0], flush=True)
+pool.broadcast(t.weights())
+pool.collect()
+"""
+
+
+def test_workers_end_in_the_middle_of_an_estimate_when_the_learner_is_killed():
+    command = [sys.executable, "-c", ORPHAN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as learner:
+        worker = int(learner.stdout.readline())
+        assert is_running(worker)
+        learner.kill()
+    assert soon(lambda: not is_running(worker))

@@ -1,0 +1,112 @@
+"""The `metaopt` command.
+
+A command is a frozen dataclass with `run() -> int`; its fields are its flags. Its module is
+imported when it is called for: help is instant, and Ray starts before JAX does anything.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+class Command(Protocol):
+    """What a sub-command is, once its flags are known."""
+
+    def run(self) -> int:
+        """Does the work; returns the exit status."""
+        ...
+
+
+class Entry(NamedTuple):
+    """Where a command is found, and what it is for."""
+
+    module: str  # in workers.commands
+    name: str  # of the dataclass, or of a function from flags to the dataclass
+    summary: str
+
+
+COMMANDS = {
+    "train": Entry("train", "parse", "meta-train a learned optimizer"),
+    "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned Adam on held-out tasks"),
+    "export": Entry("export", "Export", "write it as files that `metaopt.load` reads"),
+    "tasks list": Entry("tasks", "TasksList", "list the task families"),
+    "tasks show": Entry("tasks", "TasksShow", "show one task and its cost"),
+    "tasks sample": Entry("tasks", "TasksSample", "draw task configurations"),
+    "data list": Entry("data", "DataList", "list the data sets"),
+    "data prepare": Entry("data", "DataPrepare", "put a data set on disk"),
+    "version": Entry("version", "Version", "print the versions of metaopt and its libraries"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `arguments`, or those of the process; returns the exit status.
+
+    Input that its author can mend gives one line on stderr and status 2.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # as in `metaopt tasks list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ValueError as error:
+        from taskset.errors import InputError  # takes JAX with it, so not at the top
+
+        if not isinstance(error, InputError):
+            raise
+        print(f"metaopt: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USAGE_ERROR
+
+
+def _run(arguments: list[str]) -> int:
+    words = [argument for argument in arguments[:2] if not argument.startswith("-")]
+    for name in (" ".join(words), *words[:1]):
+        if name in COMMANDS:
+            return _command(name, arguments[len(name.split()) :]).run()
+    group = words[0] if words and any(n.startswith(f"{words[0]} ") for n in COMMANDS) else ""
+    if len(words) > len(group.split()):
+        from taskset.errors import unknown_name
+
+        raise unknown_name("command", " ".join(words if group else words[:1]), COMMANDS)
+    print(_help(group))
+    return 0
+
+
+def _command(name: str, arguments: Sequence[str]) -> Command:
+    from workers import flags
+    from workers.environment import cache_variables
+
+    for variable, value in cache_variables().items():
+        os.environ.setdefault(variable, value)
+    entry = COMMANDS[name]
+    found = getattr(importlib.import_module(f"workers.commands.{entry.module}"), entry.name)
+    prog = f"metaopt {name}"
+    return (
+        flags.parse(found, arguments, prog) if isinstance(found, type) else found(arguments, prog)
+    )
+
+
+def _help(group: str) -> str:
+    shown = {n: e.summary for n, e in COMMANDS.items() if not group or n.startswith(f"{group} ")}
+    width = max(map(len, shown))
+    lines = [f"  {name.ljust(width)}  {summary}" for name, summary in shown.items()]
+    return "\n".join(
+        [
+            "usage: metaopt COMMAND [--help] ...",
+            "",
+            "Distributed meta-training of learned optimizers.",
+            "",
+            *lines,
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""The configuration of a meta-training run, and the file that holds it.
+
+Every key of the file is a field of a dataclass; tables nest as the dataclasses do:
+
+    seed = 0
+    tasks = ["mlp:dataset=digits,hidden=32"]
+
+    [optimizer]
+    kind = "FactoredMLP"
+
+    [estimator]
+    kind = "PersistentES"
+    num_tasks = 16
+    truncation = 50
+
+    [estimator.horizon]
+    kind = "Fixed"
+    steps = 200
+
+    [learner.optimizer]
+    name = "adam"
+    learning_rate = 0.003
+"""
+
+import dataclasses
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from metaopt import estimators, horizons, learned_optimizers
+from metaopt.estimators.base import GradientEstimator
+from metaopt.horizons import Fixed, Horizon
+from metaopt.inner_problem import InnerProblem, OptimizerTraining
+from metaopt.learned_optimizers.base import LearnedOptimizer
+from metaopt.learner import Learner
+from taskset import names
+from taskset.base import TaskFamily
+from taskset.errors import InputError
+from workers import strict_toml
+
+
+@dataclasses.dataclass(frozen=True)
+class OfEachTask(InnerProblem):
+    """Stands where `RunConfig.estimators` will put the problem of each task."""
+
+    def _unusable(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("the estimator of a configuration has no task; use RunConfig.estimators")
+
+    load_data = init = step = outer_loss = _unusable
+
+
+OF_EACH_TASK = OfEachTask()
+
+# What `kind` may name. A new class needs one line here, or in the mapping of its package.
+KINDS: dict[type, dict[str, type]] = {
+    LearnedOptimizer: dict(learned_optimizers.KINDS),
+    GradientEstimator: {
+        kind.__name__: kind
+        for kind in (
+            estimators.PersistentES,
+            estimators.TruncatedES,
+            estimators.FullES,
+            estimators.TruncatedBackprop,
+        )
+    },
+    Horizon: {
+        kind.__name__: kind for kind in (Fixed, horizons.LogUniform, horizons.LinearCurriculum)
+    },
+}
+
+SCHEMA = strict_toml.Schema(kinds=KINDS, unnamed={InnerProblem: OF_EACH_TASK})
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What the learned optimizer is asked to do."""
+
+    outer_split: Literal["train", "outer_valid"] = "train"  # of the data, for the outer loss
+
+
+@dataclasses.dataclass(frozen=True)
+class Workers:
+    """Where estimates run."""
+
+    number: Annotated[int, tyro.conf.arg(aliases=("--workers",))] = 1  # estimates in parallel
+    pool: Literal["in-process", "process", "ray"] = "ray"
+    # the Ray cluster: "local" starts one on this machine, "auto" finds a running one, or host:port
+    address: Annotated[str, tyro.conf.arg(aliases=("--address",))] = "local"
+    # asynchronous: an outer step takes whatever has arrived, and is not reproducible
+    mode: Literal["synchronous", "asynchronous"] = "synchronous"
+    max_staleness: int = 0  # outer steps; older results are dropped
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise InputError(f"workers.number is {self.number}; it must be at least 1")
+        if self.pool == "in-process" and self.mode == "asynchronous":
+            raise InputError(
+                "workers.mode 'asynchronous' needs workers that run side by side; "
+                "use workers.pool 'process' or 'ray'"
+            )
+        if self.max_staleness < 0:
+            raise InputError(
+                f"workers.max_staleness is {self.max_staleness}; it must be at least 0"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """When to save, and what to keep."""
+
+    every: int = 100  # outer steps
+    keep: int = 3  # the newest ones; the best is kept besides
+
+    def __post_init__(self) -> None:
+        for name in ("every", "keep"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"checkpoint.{name} is {getattr(self, name)}; it must be at least 1"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """Training held-out tasks with the current meta-parameters, to choose the best checkpoint."""
+
+    every: int = 0  # outer steps; 0: never
+    num_seeds: int = 8  # runs of each task; `metaopt evaluate` reports on other ones
+
+    def __post_init__(self) -> None:
+        if self.every < 0:
+            raise InputError(f"validation.every is {self.every}; it must be at least 0")
+        if self.num_seeds < 1:
+            raise InputError(f"validation.num_seeds is {self.num_seeds}; it must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """A meta-training run."""
+
+    seed: int = 0  # every random number of the run comes from it
+    tasks: tuple[str, ...] = ("mlp:dataset=digits",)  # worker i trains task i, round robin
+    problem: Problem = Problem()
+    optimizer: LearnedOptimizer = learned_optimizers.FactoredMLP()
+    estimator: GradientEstimator = estimators.PersistentES(OF_EACH_TASK)
+    learner: Learner = Learner()
+    workers: Workers = Workers()
+    checkpoint: Checkpoint = Checkpoint()
+    validation: Validation = Validation()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2**32")
+        if not self.tasks:
+            raise InputError("tasks is empty; name at least one, see `metaopt tasks list`")
+        if len(self.tasks) > self.workers.number:
+            raise InputError(
+                f"{len(self.tasks)} tasks for workers.number {self.workers.number}: a worker has "
+                f"one task, so {self.tasks[self.workers.number]!r} would never be trained"
+            )
+        repeated = [task for task, count in Counter(self.tasks).items() if count > 1]
+        if repeated:
+            raise InputError(f"tasks: {repeated[0]!r} is named twice")
+        self._check_estimator()
+        if self.learner.num_steps < 1:
+            raise InputError(
+                f"learner.num_steps is {self.learner.num_steps}; it must be at least 1"
+            )
+        for task in self.tasks:
+            names.build(task)
+
+    def _check_estimator(self) -> None:
+        for name in ("num_tasks", "truncation"):
+            value = getattr(self.estimator, name, 1)
+            if value < 1:
+                raise InputError(f"estimator.{name} is {value}; it must be at least 1")
+        stddev = getattr(self.estimator, "stddev", 1.0)
+        if not stddev > 0:
+            raise InputError(f"estimator.stddev is {stddev}; it must be positive")
+        self.horizon.check(getattr(self.estimator, "truncation", 1))
+
+    @property
+    def horizon(self) -> Horizon:
+        """How long inner runs are."""
+        return getattr(self.estimator, "horizon", Fixed())
+
+    @property
+    def needs_loss_scales(self) -> bool:
+        """Whether losses are normalised by those of baselines."""
+        return getattr(self.estimator, "normalization", "none") == "baseline"
+
+    @property
+    def assignment(self) -> tuple[str, ...]:
+        """The task of each worker."""
+        return tuple(self.tasks[i % len(self.tasks)] for i in range(self.workers.number))
+
+    @property
+    def inner_steps(self) -> int:
+        """Inner steps in one estimate of every worker."""
+        return self.estimator.inner_steps * self.workers.number
+
+    def families(self) -> dict[str, TaskFamily]:
+        """The tasks by name."""
+        return {task: names.build(task) for task in self.tasks}
+
+    def estimators(self) -> dict[str, GradientEstimator]:
+        """The estimator of each task, by the name of the task."""
+        split = self.problem.outer_split
+        return {
+            task: dataclasses.replace(
+                self.estimator, problem=OptimizerTraining(family, self.optimizer, split)
+            )
+            for task, family in self.families().items()
+        }
+
+
+def load(path: Path, overrides: Mapping[str, Any] = {}) -> RunConfig:
+    """The configuration in the file at `path`.
+
+    `overrides` are values by dotted key, as "estimator.kind", put in the place of the file's.
+    Raises `InputError`, which names the file, for anything that does not fit.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    try:
+        return from_table(table, overrides)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def from_table(table: Mapping[str, Any], overrides: Mapping[str, Any] = {}) -> RunConfig:
+    """The configuration in nested tables, with `overrides` as for `load`."""
+    merged = dict(table)
+    for key, value in overrides.items():
+        merged = _with(merged, key.split("."), value)
+    return strict_toml.from_table(RunConfig, merged, SCHEMA, RunConfig())
+
+
+def to_toml(config: RunConfig) -> str:
+    """The whole configuration, defaults included, as a file that `load` makes it from again."""
+    return strict_toml.to_toml(strict_toml.to_table(config, SCHEMA))
+
+
+def _with(table: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    name, *rest = path
+    inner = table.get(name, {})
+    return {
+        **table,
+        name: _with(inner if isinstance(inner, dict) else {}, rest, value) if rest else value,
+    }

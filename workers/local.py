@@ -1,0 +1,117 @@
+"""Pools on this machine: in this process, and with one process per worker."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from metaopt.aggregate import Dropped, Weights, WorkerResult
+from metaopt.learned_optimizers.base import MetaParams
+from workers.environment import worker_environment
+from workers.pool import Deadline, Died, Pool, RemotePool, check_number
+from workers.worker import Snapshot, WorkerSpec
+
+EXIT_SECONDS = 10.0  # for a killed process to be gone
+
+
+class InProcessPool(Pool):
+    """Runs its workers one after another in this process. Synchronous."""
+
+    def __init__(self, specs: Sequence[WorkerSpec]):
+        self._workers = [spec.build() for spec in specs]
+        self._weights: Weights | None = None
+
+    @property
+    def alive(self) -> int:
+        return len(self._workers)
+
+    def broadcast(self, weights: Weights) -> None:
+        self._weights = weights
+
+    def collect(self) -> Sequence[WorkerResult]:
+        if self._weights is None:
+            raise RuntimeError("collect() before broadcast(): the workers have no weights yet")
+        return [worker.compute(self._weights) for worker in self._workers]
+
+    def lost(self) -> Sequence[Dropped]:
+        return ()
+
+    def snapshot(self) -> list[Snapshot]:
+        return [worker.snapshot() for worker in self._workers]
+
+    def restore(self, snapshots: Sequence[Snapshot], meta_params: MetaParams) -> None:
+        check_number(snapshots, len(self._workers))
+        for worker, snapshot in zip(self._workers, snapshots, strict=True):
+            worker.restore(snapshot, meta_params)
+
+    def close(self) -> None:
+        self._workers = []
+
+
+class Link(NamedTuple):
+    """A worker's process and the pipe to it."""
+
+    process: subprocess.Popen[bytes]
+    pipe: Connection
+
+
+class ProcessPool(RemotePool):
+    """One process per worker, on the CPU. Nothing is forked, so JAX may run here already.
+
+    The processes are of their own session: Ctrl-C reaches only this one, which ends the others when
+    it is done. They end by themselves when this process is gone.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[WorkerSpec],
+        *,
+        asynchronous: bool = False,
+        min_results: int = 1,
+        deadline: Deadline = Deadline(),
+    ):
+        self._links: dict[int, Link] = {}
+        super().__init__(specs, asynchronous, min_results, deadline)
+
+    def close(self) -> None:
+        for worker in list(self._links):
+            self._stop(worker)
+
+    def _launch(self, worker: int) -> None:
+        ours, theirs = connection.Pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"from workers.host import serve; serve({theirs.fileno()})"],
+            env=os.environ | worker_environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()  # or the end of the process would not end the pipe
+        self._links[worker] = Link(process, ours)
+        ours.send(self._pickled[worker])
+
+    def _submit(self, worker: int, method: str, *arguments: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # it is dead, and reading will say so
+            self._links[worker].pipe.send((method, arguments))
+
+    def _wait(self, timeout: float) -> Iterable[tuple[int, Any]]:
+        pipes: dict[Any, int] = {self._links[worker].pipe: worker for worker in self._calls}
+        ready = [pipes[pipe] for pipe in connection.wait(pipes, timeout)]
+        return [(worker, self._outcome(worker)) for worker in ready]
+
+    def _outcome(self, worker: int) -> Any:
+        process, pipe = self._links[worker]
+        try:
+            return pipe.recv()
+        except (EOFError, ConnectionError):
+            return Died(f"process {process.pid} ended with {process.wait(EXIT_SECONDS)}")
+
+    def _stop(self, worker: int) -> None:
+        process, pipe = self._links.pop(worker)
+        pipe.close()
+        process.kill()
+        process.wait(EXIT_SECONDS)

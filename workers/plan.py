@@ -1,0 +1,117 @@
+"""What a run is going to do and what that takes, before it does it."""
+
+import dataclasses
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metaopt.estimators.base import Context, GradientEstimator
+from taskset.base import Dataset, TaskFamily
+from workers.config import RunConfig
+from workers.progress import duration
+
+
+class Cost(NamedTuple):
+    """What the estimate of one worker takes on this machine."""
+
+    seconds: float  # wall time of a compiled estimate
+    compile_seconds: float
+    temporary_bytes: int  # by the compiler's own report
+
+
+def check_tasks(config: RunConfig) -> dict[str, int]:
+    """The number of parameters of each task, by its name.
+
+    Computes nothing and touches no device, so Ray can still be started. Raises `InputError` for a
+    task whose data has to be downloaded first.
+    """
+    return {name: _num_params(family) for name, family in config.families().items()}
+
+
+def describe(config: RunConfig) -> dict[str, str]:
+    """The plan as text, by label. Touches no device; raises what `check_tasks` raises."""
+    workers, learner = config.workers, config.learner
+    steps = config.inner_steps
+    place = f" at {workers.address}" if workers.pool == "ray" else ""
+    tasks = [f"{name}, {size:,} parameters" for name, size in check_tasks(config).items()]
+    return {
+        "tasks": "\n".join(tasks),
+        "optimizer": f"{config.optimizer}, {_num_meta_params(config):,} meta-parameters",
+        "estimator": _fields(config.estimator, "problem", "horizon"),
+        "horizon": str(config.horizon),
+        "learner": f"{learner.num_steps:,} outer steps, {_fields(learner.optimizer)}",
+        "workers": f"{workers.number}, {workers.pool}{place}, {workers.mode}",
+        "work": f"{steps:,} inner steps per outer step, {steps * learner.num_steps:,} in all",
+    }
+
+
+def describe_memory(config: RunConfig) -> dict[str, str]:
+    """What a worker keeps, as text by label. Loads the data of the first task."""
+    estimator, data, meta_params = _first_worker(config)
+    state = jax.eval_shape(estimator.init, meta_params, data, jax.random.key(0))
+    kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state, data)))
+    return {"memory": f"{_bytes(kept)} of inner runs and data in each worker"}
+
+
+def describe_cost(config: RunConfig, cost: Cost) -> dict[str, str]:
+    """What `measure` found, as text by label."""
+    total = cost.seconds * config.learner.num_steps
+    return {
+        "temporary": f"{_bytes(cost.temporary_bytes)} during an estimate in each worker",
+        "compilation": duration(cost.compile_seconds),
+        "time": f"{cost.seconds:.3g} s per estimate, {duration(total)} in all if workers have a "
+        "core each; validation and checkpoints come on top",
+    }
+
+
+def measure(config: RunConfig) -> Cost:
+    """Compiles the estimate of the first task, and runs it."""
+    estimator, data, meta_params = _first_worker(config)
+    key, context = jax.random.key(config.seed), Context()
+    start = time.perf_counter()
+    state = jax.jit(estimator.init)(meta_params, data, key, context)
+    # As workers compile it, so that one finds in the compilation cache what the other left there.
+    estimate = jax.jit(estimator.estimate, donate_argnums=1)
+    program = estimate.lower(meta_params, state, data, key, context).compile()
+    _, state = jax.block_until_ready(program(meta_params, state, data, key, context))
+    compiled = time.perf_counter()
+    jax.block_until_ready(program(meta_params, state, data, key, context))
+    seconds = time.perf_counter() - compiled
+    analysis = program.memory_analysis()
+    return Cost(seconds, compiled - start, analysis.temp_size_in_bytes if analysis else 0)
+
+
+def _first_worker(config: RunConfig) -> tuple[GradientEstimator, Dataset, Any]:
+    name = config.tasks[0]
+    meta_params = config.optimizer.init(jax.random.key(config.seed))
+    return config.estimators()[name], config.families()[name].load_data(), meta_params
+
+
+def _num_params(family: TaskFamily) -> int:
+    return _size(lambda key: family.sample(key).init(key))
+
+
+def _num_meta_params(config: RunConfig) -> int:
+    return _size(config.optimizer.init)
+
+
+def _size(init: Any) -> int:
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)  # a key would be an array, on a device
+    tree = jax.eval_shape(lambda seed: init(jax.random.key(seed)), seed)
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def _fields(value: Any, *without: str) -> str:
+    """A dataclass as text, less the fields `without` and those that are at their defaults."""
+    shown = (
+        f"{field.name}={getattr(value, field.name)!r}"
+        for field in dataclasses.fields(value)
+        if field.name not in without and getattr(value, field.name) != field.default
+    )
+    return f"{type(value).__name__}({', '.join(shown)})"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size > 1e5 else f"{size / 1e3:,.1f} kB"

@@ -1,0 +1,90 @@
+"""A pool on a Ray cluster: one actor per worker."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, RayActorError
+
+from workers import wire
+from workers.host import WorkerHost
+from workers.pool import Deadline, Died, RemotePool
+from workers.ray_cluster import start_ray, stop_ray
+from workers.worker import WorkerSpec
+
+
+class RayPool(RemotePool):
+    """One actor of one core per worker, spread over the nodes; they end with this process.
+
+    Ray itself restarts and retries nothing. A call made again on an actor whose state is gone would
+    give a wrong estimate, and a new actor is there a second before Ray would restart the old one.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[WorkerSpec],
+        address: str = "local",
+        *,
+        asynchronous: bool = False,
+        min_results: int = 1,
+        deadline: Deadline = Deadline(),
+        num_gpus: float = 0.0,
+    ):
+        """Connects to Ray at `address` as `start_ray` does, unless this process is connected.
+
+        `num_gpus` is for each worker; 0 keeps workers on the CPU.
+        """
+        self._owns_ray = not ray.is_initialized()
+        if self._owns_ray:
+            start_ray(address, len(specs))
+        self._num_gpus = num_gpus
+        self._actors: dict[int, Any] = {}
+        self._pending: dict[ray.ObjectRef, int] = {}
+        super().__init__(specs, asynchronous, min_results, deadline)
+
+    def close(self) -> None:
+        for worker in list(self._actors):
+            self._stop(worker)
+        if self._owns_ray:
+            stop_ray()
+            self._owns_ray = False
+
+    def _publish(self, packed: wire.Packed) -> Any:
+        return ray.put(packed)  # sent to a node once, not to each of its workers
+
+    def _launch(self, worker: int) -> None:
+        actor = ray.remote(WorkerHost).options(
+            name=f"worker-{worker}-{uuid.uuid4().hex[:8]}",
+            num_cpus=1,
+            num_gpus=self._num_gpus,
+            scheduling_strategy="SPREAD",
+            max_restarts=0,
+            max_task_retries=0,
+            max_pending_calls=2,
+            enable_task_events=False,
+        )
+        self._actors[worker] = actor.remote(self._pickled[worker], self._num_gpus)
+
+    def _submit(self, worker: int, method: str, *arguments: Any) -> None:
+        # References are resolved only where they are arguments themselves.
+        self._pending[self._actors[worker].call.remote(method, *arguments)] = worker
+
+    def _wait(self, timeout: float) -> Iterable[tuple[int, Any]]:
+        ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=timeout)
+        if ready:
+            ready, _ = ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
+        return [(self._pending.pop(reference), _outcome(reference)) for reference in ready]
+
+    def _stop(self, worker: int) -> None:
+        ray.kill(self._actors.pop(worker))
+        self._pending = {ref: index for ref, index in self._pending.items() if index != worker}
+
+
+def _outcome(reference: ray.ObjectRef) -> Any:
+    try:
+        return ray.get(reference)
+    except RayActorError as error:
+        preempted = isinstance(error, ActorDiedError) and error.preempted
+        reason = " ".join(str(error).split())
+        return Died(f"its node was preempted: {reason}" if preempted else reason)

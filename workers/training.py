@@ -1,0 +1,152 @@
+"""The run itself: the learner's loop with records, validation and checkpoints around it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from metaopt import checkpoint, telemetry
+from metaopt.baselines.loss_scale import loss_scale
+from metaopt.learned_optimizers.base import MetaParams
+from metaopt.learner import OuterState, OuterStep, meta_train
+from metaopt.normalize import LossScale
+from workers import validation
+from workers.config import RunConfig
+from workers.interrupts import Interrupts
+from workers.pool import Pool
+from workers.run_folder import RunFolder
+from workers.validation import Best
+from workers.worker import Snapshot, WorkerSpec
+
+BASELINES = Path.home() / ".cache" / "metaopt" / "baselines"
+META_PARAMS_STREAM = 0x6D657461  # apart from the keys of the workers, which come from the same seed
+
+
+class Training:
+    """A run in progress: what has to happen after each outer step."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        pool: Pool,
+        sinks: Sequence[telemetry.Sink],
+        best: Best | None = None,
+    ):
+        self._config, self._folder, self._pool, self._sinks = config, folder, pool, sinks
+        self._best = best
+        self._last_time = 0.0
+
+    def run(self, state: OuterState) -> Interrupts:
+        """Trains from `state` to the end, or to a signal; either way the last state is saved."""
+        with Interrupts() as interrupts:
+            self._last_time = time.monotonic()
+            meta_train(
+                self._config.learner,
+                state,
+                self._pool,
+                max_staleness=self._config.workers.max_staleness,
+                on_step=lambda done: self._after(done, stop=interrupts.received is not None),
+            )
+        return interrupts
+
+    def _after(self, done: OuterStep, stop: bool) -> bool:
+        step, previous = done.state.step, self._best
+        last = step == self._config.learner.num_steps
+        record = self._record(done)
+        if not stop and _is_due(step, self._config.validation.every, last):
+            score = validation.validate(self._config, done.state)
+            self._best = validation.better(previous, score, step)
+            record["validation"] = validation.record(score, self._best)
+        for sink in self._sinks:
+            sink.write(record)
+        new_best = self._best != previous
+        if stop or new_best or _is_due(step, self._config.checkpoint.every, last):
+            self._save(done.state)
+        self._last_time = time.monotonic()  # the next outer step begins here
+        return stop
+
+    def _record(self, done: OuterStep) -> dict[str, Any]:
+        return telemetry.step_record(
+            done,
+            seconds=time.monotonic() - self._last_time,
+            inner_steps=self._config.estimator.inner_steps * len(done.aggregate.used),
+            alive=self._pool.alive,
+        )
+
+    def _save(self, state: OuterState) -> None:
+        for sink in self._sinks:
+            sink.sync()
+        snapshots = {str(index): dict(s) for index, s in enumerate(self._pool.snapshot())}
+        best = self._best
+        checkpoint.save(
+            self._folder.checkpoints,
+            state.step,
+            {**_learner_parts(state), "workers": snapshots},
+            {"best": best._asdict() if best else None},
+        )
+        keep = self._config.checkpoint.keep
+        checkpoint.prune(self._folder.checkpoints, keep, best.step if best else None)
+
+
+def worker_specs(config: RunConfig) -> list[WorkerSpec]:
+    """The workers of a run."""
+    estimators = config.estimators()
+    return [
+        WorkerSpec(index, task, estimators[task], config.seed)
+        for index, task in enumerate(config.assignment)
+    ]
+
+
+def first_state(config: RunConfig) -> OuterState:
+    """The state before the first outer step. Measures baselines that losses are normalised by."""
+    scales: dict[str, LossScale] = {}
+    if config.needs_loss_scales:
+        _, num_steps = config.horizon.bounds()
+        for task, family in config.families().items():
+            scales[task] = loss_scale(family, num_steps, BASELINES)
+    return config.learner.init(_first_meta_params(config), scales)
+
+
+def restore(config: RunConfig, path: Path, pool: Pool) -> tuple[OuterState, Best | None]:
+    """The state of the checkpoint at `path`, and the best so far; the workers get theirs.
+
+    Raises `InputError` when the checkpoint is damaged or does not fit the configuration.
+    """
+    scaled = config.tasks if config.needs_loss_scales else ()
+    like = config.learner.init(_first_meta_params(config), {task: LossScale() for task in scaled})
+    parts = checkpoint.load(path, _learner_parts(like))
+    pool.restore(_snapshots(path, config.workers.number), like.meta_params)
+    manifest = checkpoint.read_manifest(path)
+    best = manifest.info["best"]
+    return OuterState(manifest.step, **parts), Best(**best) if best else None
+
+
+def _first_meta_params(config: RunConfig) -> MetaParams:
+    key = jax.random.fold_in(jax.random.key(config.seed), META_PARAMS_STREAM)
+    return config.optimizer.init(key)
+
+
+def _learner_parts(state: OuterState) -> dict[str, Any]:
+    """The learner's share of a checkpoint; the step is in its manifest."""
+    return {
+        "meta_params": state.meta_params,
+        "opt_state": state.opt_state,
+        "loss_scales": dict(state.loss_scales),
+    }
+
+
+def _snapshots(path: Path, number: int) -> list[Snapshot]:
+    """The states of the workers; that of a worker which was lost when they were saved is empty."""
+    snapshots: dict[str, dict[str, np.ndarray]] = {str(index): {} for index in range(number)}
+    for key, array in checkpoint.load_arrays(path, "workers").items():
+        index, _, name = key.partition("/")
+        snapshots[index][name] = array
+    return list(snapshots.values())
+
+
+def _is_due(step: int, every: int, last: bool) -> bool:
+    return every > 0 and (last or step % every == 0)
