@@ -52,9 +52,7 @@ class Aggregate(NamedTuple):
     dropped: tuple[Dropped, ...]
 
 
-def aggregate(
-    results: Sequence[WorkerResult], outer_step: int, max_staleness: int
-) -> Aggregate:
+def aggregate(results: Sequence[WorkerResult], outer_step: int, max_staleness: int) -> Aggregate:
     """The weighted mean of the usable results, in the order of their workers.
 
     A result is dropped as stale when it was computed at meta-parameters more than `max_staleness`

@@ -49,6 +49,7 @@ def save(folder: Path, step: int, parts: Mapping[str, Any], info: Mapping[str, A
     encoded = {path: _encode(leaf) for path, leaf in _leaves(parts).items()}
     final = folder / f"step_{step:06d}"
     temporary = folder / f".{final.name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had the same id
     temporary.mkdir(parents=True)
     content = safetensors.numpy.save({path: array for path, (array, _) in encoded.items()})
     manifest = Manifest(

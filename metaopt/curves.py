@@ -66,7 +66,9 @@ def _plot(axes: Axes, report: Mapping[str, Any]) -> None:
 
 def _label_ends(axes: Axes, ends: Sequence[float], labels: Sequence[str]) -> None:
     """Writes each label at the right of its line, moved apart where lines end close together."""
-    to_axes = lambda loss: axes.transAxes.inverted().transform(axes.transData.transform((0, loss)))[1]
+    to_axes = lambda loss: axes.transAxes.inverted().transform(axes.transData.transform((0, loss)))[
+        1
+    ]
     heights = {i: to_axes(end) if np.isfinite(end) else 1.0 for i, end in enumerate(ends)}
     order = sorted(heights, key=heights.__getitem__)
     positions = [heights[i] for i in order]

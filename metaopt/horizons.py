@@ -62,6 +62,13 @@ class LogUniform(Horizon):
     shortest: int = 100
     longest: int = 2000
 
+    def __post_init__(self) -> None:
+        if self.shortest > self.longest:
+            raise InputError(
+                f"horizon: shortest is {self.shortest}, longest is {self.longest}; "
+                "shortest must be at most longest"
+            )
+
     def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
         del outer_step
         low, high = jnp.log(float(self.shortest)), jnp.log(float(self.longest))
@@ -79,6 +86,10 @@ class LinearCurriculum(Horizon):
     start: int = 100
     end: int = 1000
     outer_steps: int = 1000  # until `end` is reached
+
+    def __post_init__(self) -> None:
+        if self.outer_steps < 1:
+            raise InputError(f"horizon: outer_steps is {self.outer_steps}; it must be at least 1")
 
     def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
         del key

@@ -27,13 +27,11 @@ class InnerProblem(abc.ABC):
     def step(
         self, meta_params: MetaParams, state: Any, data: Dataset, key: Key
     ) -> tuple[Any, jax.Array]:
-        """One step of inner training: the next state, and the outer loss of this step, [] float32."""
+        """One step of inner training: the next state, and the outer loss of the step, [] float32."""
 
     @abc.abstractmethod
-    def outer_loss(
-        self, meta_params: MetaParams, state: Any, data: Dataset, key: Key
-    ) -> jax.Array:
-        """The outer loss of `state` itself, [] float32, for objectives that look at the end only."""
+    def outer_loss(self, meta_params: MetaParams, state: Any, data: Dataset, key: Key) -> jax.Array:
+        """The outer loss of `state` itself, [] float32, for objectives that see the end only."""
 
 
 class InnerState(NamedTuple):

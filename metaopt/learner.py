@@ -32,16 +32,16 @@ class Learner:
     optimizer: OuterOptimizer = OuterOptimizer()
     num_steps: int = 1000  # outer steps of the whole run; learning-rate schedules end there
 
-    def init(self, meta_params: MetaParams, loss_scales: Mapping[str, LossScale] = {}) -> OuterState:
+    def init(
+        self, meta_params: MetaParams, loss_scales: Mapping[str, LossScale] = {}
+    ) -> OuterState:
         """The state before the first outer step."""
         opt_state = self.optimizer.build(self.num_steps).init(meta_params)
         return OuterState(0, meta_params, opt_state, loss_scales)
 
     def update(self, state: OuterState, estimate: Estimate) -> OuterState:
         """One outer step. Pure, so it is the same on one machine and on a thousand."""
-        meta_params, opt_state = _apply(
-            self, estimate.gradient, state.opt_state, state.meta_params
-        )
+        meta_params, opt_state = _apply(self, estimate.gradient, state.opt_state, state.meta_params)
         return state._replace(step=state.step + 1, meta_params=meta_params, opt_state=opt_state)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 # none      the loss itself
-# baseline  linear, so that the initial loss is 1 and the best loss of tuned Adam is 0, clipped to +-2
+# baseline  linear, so that the initial loss is 1 and the best of tuned Adam is 0, clipped to +-2
 #           (Metz et al. 2020, arXiv:2009.11243, section 2.1)
 # log       the logarithm of the loss (Wichrowska et al. 2017, arXiv:1703.04813)
 # sign      evolution strategies only: the sign of the difference of a pair (VeLO, arXiv:2211.09760)

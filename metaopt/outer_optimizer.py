@@ -2,8 +2,9 @@
 
 import dataclasses
 import inspect
+import math
+import re
 
-import jax
 import optax
 
 from taskset.errors import InputError, unknown_name
@@ -35,13 +36,18 @@ class OuterOptimizer:
             raise unknown_name("optax optimizer", self.name, optimizer_names())
         if self.schedule not in SCHEDULES:
             raise unknown_name("schedule", self.schedule, SCHEDULES)
-        arguments = inspect.signature(getattr(optax, self.name)).parameters
         for option, _ in self.options:
-            if option not in arguments or option == "learning_rate":
-                valid = set(arguments) - {"learning_rate"}
-                raise unknown_name(f"option of optax.{self.name}", option, valid)
-        if not self.learning_rate > 0:
-            raise InputError(f"outer learning_rate is {self.learning_rate}; it must be positive")
+            if option not in _numeric_options(self.name):
+                raise unknown_name(
+                    f"option of optax.{self.name}", option, _numeric_options(self.name)
+                )
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(
+                f"outer learning_rate is {self.learning_rate}; it must be positive and finite"
+            )
+        for field in ("warmup_steps", "final_fraction", "weight_decay"):
+            if not getattr(self, field) >= 0:
+                raise InputError(f"outer {field} is {getattr(self, field)}; it must be at least 0")
         for field in ("clip", "clip_norm"):
             value = getattr(self, field)
             if value is not None and not value > 0:
@@ -50,7 +56,11 @@ class OuterOptimizer:
     def build(self, num_steps: int) -> optax.GradientTransformationExtraArgs:
         """The optax optimizer for a run of `num_steps` outer steps."""
         clip = optax.identity() if self.clip is None else optax.clip(self.clip)
-        norm = optax.identity() if self.clip_norm is None else optax.clip_by_global_norm(self.clip_norm)
+        norm = (
+            optax.identity()
+            if self.clip_norm is None
+            else optax.clip_by_global_norm(self.clip_norm)
+        )
         # At rate 1 the optimizer gives the negative direction, so decay and rate apply to it after.
         direction = getattr(optax, self.name)(learning_rate=1.0, **dict(self.options))
         return optax.chain(
@@ -76,6 +86,12 @@ class OuterOptimizer:
         return optax.join_schedules([warmup, main], [self.warmup_steps])
 
 
+def _numeric_options(name: str) -> list[str]:
+    """The arguments of an optax optimizer that take a number, the learning rate apart."""
+    arguments = inspect.signature(getattr(optax, name)).parameters
+    return [key for key in arguments if not re.search("learning_rate|mask|dtype|key", key)]
+
+
 def optimizer_names() -> list[str]:
     """The optax optimizers that `OuterOptimizer` can name."""
     return [
@@ -85,5 +101,6 @@ def optimizer_names() -> list[str]:
         and inspect.signature(value).return_annotation
         in (optax.GradientTransformation, optax.GradientTransformationExtraArgs)
         and next(iter(inspect.signature(value).parameters), None) == "learning_rate"
-        and not name.startswith(("_", "scale_by", "lbfgs"))
+        # `build` applies the rate last, and the update of fromage is not proportional to it.
+        and not name.startswith(("_", "scale_by", "lbfgs", "fromage"))
     ]

@@ -81,8 +81,8 @@ class Descent(NamedTuple):
 class ToyRegression(InnerProblem):
     """Gradient descent on a bumpy 2-D function; theta is the logarithm of a decaying learning rate.
 
-    The meta-loss over 100 steps has its minimum, 556.5 as a sum, near theta = (2.8, -2.3), behind a ridge
-    that truncated gradients do not cross (Vicol et al. 2021, arXiv:2112.13835, section 5.1).
+    The meta-loss over 100 steps has its minimum, 556.5 as a sum, near theta = (2.8, -2.3), behind a
+    ridge that truncated gradients do not cross (Vicol et al. 2021, arXiv:2112.13835, section 5.1).
     """
 
     num_steps: int = 100

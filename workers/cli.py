@@ -71,10 +71,11 @@ def _run(arguments: list[str]) -> int:
         if name in COMMANDS:
             return _command(name, arguments[len(name.split()) :]).run()
     group = words[0] if words and any(n.startswith(f"{words[0]} ") for n in COMMANDS) else ""
-    if len(words) > len(group.split()):
+    unknown = [a for a in arguments[len(group.split()) :] if a not in ("-h", "--help")]
+    if unknown:
         from taskset.errors import unknown_name
 
-        raise unknown_name("command", " ".join(words if group else words[:1]), COMMANDS)
+        raise unknown_name("command", f"{group} {unknown[0]}".strip(), COMMANDS)
     print(_help(group))
     return 0
 

@@ -23,6 +23,7 @@ Every key of the file is a field of a dataclass; tables nest as the dataclasses 
 """
 
 import dataclasses
+import math
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
@@ -106,6 +107,11 @@ class Workers:
             raise InputError(
                 f"workers.max_staleness is {self.max_staleness}; it must be at least 0"
             )
+        if self.mode == "asynchronous" and self.max_staleness == 0 and self.number > 1:
+            raise InputError(
+                "workers.max_staleness is 0, so that asynchronous workers would drop each other's "
+                f"results; use at least 1, {self.number} keeps most of them"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +170,9 @@ class RunConfig:
         repeated = [task for task, count in Counter(self.tasks).items() if count > 1]
         if repeated:
             raise InputError(f"tasks: {repeated[0]!r} is named twice")
+        hidden_size = getattr(self.optimizer, "hidden_size", 1)
+        if hidden_size < 1:
+            raise InputError(f"optimizer.hidden_size is {hidden_size}; it must be at least 1")
         self._check_estimator()
         if self.learner.num_steps < 1:
             raise InputError(
@@ -178,8 +187,8 @@ class RunConfig:
             if value < 1:
                 raise InputError(f"estimator.{name} is {value}; it must be at least 1")
         stddev = getattr(self.estimator, "stddev", 1.0)
-        if not stddev > 0:
-            raise InputError(f"estimator.stddev is {stddev}; it must be positive")
+        if not 0 < stddev < math.inf:
+            raise InputError(f"estimator.stddev is {stddev}; it must be positive and finite")
         self.horizon.check(getattr(self.estimator, "truncation", 1))
 
     @property

@@ -92,7 +92,8 @@ class ProcessPool(RemotePool):
         )
         theirs.close()  # or the end of the process would not end the pipe
         self._links[worker] = Link(process, ours)
-        ours.send(self._pickled[worker])
+        with contextlib.suppress(ConnectionError):  # it is dead, and reading will say so
+            ours.send(self._pickled[worker])
 
     def _submit(self, worker: int, method: str, *arguments: Any) -> None:
         with contextlib.suppress(ConnectionError):  # it is dead, and reading will say so

@@ -40,10 +40,10 @@ def start_ray(address: str = "local", num_workers: int = 1) -> None:
             **(_local_options(num_workers) if address == "local" else {}),
         )
     except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(
-            f"no Ray cluster at address {address!r}: {reason} "
-            "Use --address local to start one, or host:port of a running one"
+            f"no Ray cluster at address {address!r}: {reason}; "
+            "use --address local to start one, or host:port of a running one"
         ) from error
 
 

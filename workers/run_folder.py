@@ -61,8 +61,16 @@ def choose(out: Path | None, config_file: Path | None) -> RunFolder:
 
 
 def create(folder: RunFolder, run: RunConfig) -> None:
-    """Makes the folder with its configuration; `runs/latest` points to it if it is in `runs`."""
-    folder.checkpoints.mkdir(parents=True)
+    """Makes the folder with its configuration; `runs/latest` points to it if it is in `runs`.
+
+    Raises `InputError` when it cannot be made.
+    """
+    try:
+        folder.checkpoints.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make run folder {folder.path}: {error.strerror}; give another --out"
+        ) from error
     write_config(folder, run)
     if folder.path.parent != RUNS:
         return

@@ -83,7 +83,7 @@ def _kind(cls: Any, table: Mapping[str, Any], schema: Schema, default: Any, at: 
         return cls
     kinds = schema.kinds[cls]
     name = table.get("kind", type(default).__name__)
-    if name not in kinds:
+    if str(name) not in kinds:
         raise unknown_name(f"{at}.kind", str(name), kinds)
     return kinds[name]
 

@@ -20,9 +20,7 @@ from taskset.errors import InputError
 NUM_SEEDS = 8
 
 
-def loss_scale(
-    family: TaskFamily, num_steps: int, cache_dir: str | os.PathLike[str]
-) -> LossScale:
+def loss_scale(family: TaskFamily, num_steps: int, cache_dir: str | os.PathLike[str]) -> LossScale:
     """The initial loss of a task and the best that tuned Adam reaches in `num_steps`.
 
     The initial loss is that of the first minibatch, the best one that of the whole train split at
@@ -56,8 +54,9 @@ def _measure(family: TaskFamily, data: Dataset, num_steps: int) -> LossScale:
     best = min(mean_loss(grid.final_train_loss)[grid.best] for grid in grids)
     if not best < initial:
         raise InputError(
-            f"loss normalization of {family}: the best loss of Adam in {num_steps} steps, {best:g}, "
-            f"is not below the initial loss, {initial:g}; use normalization 'none' or 'log'"
+            f"loss normalization of {family}: the best loss of Adam in {num_steps} steps, "
+            f"{best:g}, is not below the initial loss, {initial:g}; "
+            "use normalization 'none' or 'log'"
         )
     return LossScale(np.float32(initial), np.float32(best))
 
@@ -80,10 +79,14 @@ def _read(path: pathlib.Path) -> LossScale | None:
 
 
 def _write(path: pathlib.Path, content: dict[str, object]) -> None:
-    """Writes beside `path`, then renames: a reader sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=path.stem, suffix=".part", delete=False
-    ) as file:
-        json.dump(content, file, indent=2)
-    os.replace(file.name, path)
+    """Writes beside `path`, then renames: a reader sees all of it or nothing.
+
+    What cannot be written is computed again next time.
+    """
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=path.stem, suffix=".part", delete=False
+        ) as file:
+            json.dump(content, file, indent=2)
+        os.replace(file.name, path)

@@ -57,7 +57,7 @@ def unroll_pair(
 def pair_loss(
     losses: jax.Array, within: jax.Array, kind: Normalization, scale: LossScale
 ) -> PairLoss:
-    """The losses of a pair, [2, num_steps], averaged over the steps `within` the run, [num_steps]."""
+    """The losses of a pair, [2, num_steps], averaged over the steps `within` it, [num_steps]."""
     mean = jax.vmap(runs.mean_within, in_axes=(0, None))
     positive, negative = mean(normalize(losses, kind, scale), within)
     return PairLoss(

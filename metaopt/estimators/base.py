@@ -69,9 +69,9 @@ class GradientEstimator(abc.ABC):
 
 
 def mean_over(usable: jax.Array, values: jax.Array) -> jax.Array:
-    """The mean over runs of `values`, [num_tasks, ...], where `usable`, [num_tasks] bool; 0 if none.
+    """The mean over runs of `values`, [num_tasks, ...], where `usable`, [num_tasks] bool.
 
-    What unusable runs hold cannot reach the result, NaN included.
+    It is 0 where no run is usable. What unusable runs hold cannot reach it, NaN included.
     """
     mask = usable.reshape(usable.shape + (1,) * (values.ndim - 1))
     total = jnp.sum(jnp.where(mask, values, 0.0), axis=0)

@@ -104,7 +104,9 @@ def unroll(
 
     segment = max(1, round(num_steps**0.5))
     num_whole = num_steps // segment * segment
-    scan_segment = jax.checkpoint(lambda state, keys: jax.lax.scan(jax.checkpoint(step), state, keys))
+    scan_segment = jax.checkpoint(
+        lambda state, keys: jax.lax.scan(jax.checkpoint(step), state, keys)
+    )
     state, losses = jax.lax.scan(scan_segment, state, keys[:num_whole].reshape(-1, segment))
     state, rest = scan_segment(state, keys[num_whole:])
     return state, jnp.concatenate([losses.reshape(-1), rest])

@@ -61,9 +61,7 @@ class TruncatedBackprop(GradientEstimator):
         def objective(meta_params: MetaParams, run: runs.Run, key: Key):
             key_start, key_unroll = jax.random.split(key)
             start = lambda key: self.problem.init(meta_params, data, key)
-            run = runs.restart_ended(
-                run, start, self.horizon, self.truncation, key_start, context
-            )
+            run = runs.restart_ended(run, start, self.horizon, self.truncation, key_start, context)
             state, losses = runs.unroll(
                 self.problem, meta_params, run.state, data, key_unroll, self.truncation, self.remat
             )

@@ -54,9 +54,7 @@ class TruncatedES(GradientEstimator):
         def one_task(run: runs.Run, key: Key):
             key_start, key_noise, key_unroll = jax.random.split(key, 3)
             noise = antithetic.normal_like(key_noise, meta_params, self.stddev)
-            run = runs.restart_ended(
-                run, start, self.horizon, self.truncation, key_start, context
-            )
+            run = runs.restart_ended(run, start, self.horizon, self.truncation, key_start, context)
             states, losses = antithetic.unroll_pair(
                 self.problem,
                 antithetic.as_pair(meta_params, noise),

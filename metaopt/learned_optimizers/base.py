@@ -2,8 +2,8 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,22 @@ import optax
 
 from taskset.base import Key
 
-PARAMS_REQUIRED = "a learned optimizer looks at the parameters: call update(gradients, state, params)"
+PARAMS_REQUIRED = (
+    "a learned optimizer looks at the parameters: call update(gradients, state, params)"
+)
 
 MetaParams: TypeAlias = Any  # pytree of float32 arrays: the weights of a learned optimizer
 
 
 @dataclasses.dataclass(frozen=True)
 class LearnedOptimizer(abc.ABC):
-    """An optimizer with weights. A frozen configuration of plain values; the weights are passed in."""
+    """An optimizer with weights. A frozen configuration of plain values; the weights are passed in.
+
+    `constants` are the numbers that the architecture fixes. They are written into exports, so that
+    a file never means something else to another version; only kinds that are exported need them.
+    """
+
+    constants: ClassVar[Mapping[str, Any]]
 
     @abc.abstractmethod
     def init(self, key: Key) -> MetaParams:
@@ -55,9 +63,9 @@ def map_tensors(
     """Applies a per-tensor update rule to every tensor of a tree.
 
     `function(gradient, param, *accumulators_of_the_tensor)`, all of the dtype of the accumulators,
-    returns the update of the tensor and its next accumulators. The result is the tree of updates, of
-    the dtypes of `gradients`, and the trees of next accumulators. Tensors without elements stay as
-    they are.
+    returns the update of the tensor and its next accumulators. The result is the tree of updates,
+    of the dtypes of `gradients`, and the trees of next accumulators. Tensors without elements stay
+    as they are.
     """
     leaves, structure = jax.tree.flatten(gradients)
     columns = [structure.flatten_up_to(tree) for tree in (params, *accumulators)]

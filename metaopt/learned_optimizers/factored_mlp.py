@@ -1,9 +1,9 @@
 """A tiny MLP on Adam and Adafactor statistics, the same for every parameter.
 
-`small_fc_lopt` of Metz et al. 2022, "Practical tradeoffs between memory, compute, and performance in
-learned optimizers" (https://arxiv.org/abs/2203.11860): 28 features of a parameter, each divided by
-its root mean square over the tensor, and 11 of time enter an MLP with two hidden layers of 4 units;
-its outputs, a direction d and a magnitude m, move the parameter by -0.001 d exp(0.001 m).
+`small_fc_lopt` of Metz et al. 2022, "Practical tradeoffs between memory, compute, and performance
+in learned optimizers" (https://arxiv.org/abs/2203.11860): 28 features of a parameter, each divided
+by its root mean square over the tensor, and 11 of time enter an MLP with two hidden layers of 4
+units; its outputs, a direction d and a magnitude m, move the parameter by -0.001 d exp(0.001 m).
 
 The features, in the order of the rows of the first layer (r = (v + 1e-6)^-1/2; a row or column
 statistic is one number per row or column; three values are of decays .9, .99, .999):
@@ -19,7 +19,8 @@ column features enter it as a row term plus a column term; time is one vector pe
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,7 @@ from metaopt.learned_optimizers.base import (
 )
 from metaopt.learned_optimizers.features import (
     SCALE_EPSILON,
+    TIME_SCALES,
     FactoredAxes,
     factored_axes,
     offset_decays,
@@ -47,6 +49,10 @@ MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
 SECOND_MOMENT_DECAYS = (0.999,)
 FACTORED_DECAYS = (0.9, 0.99, 0.999)
 NUM_FEATURES = 39
+ROOT_EPSILON = 1e-6  # added to second moments under a root
+STATISTIC_EPSILON = 1e-8  # to row and column statistics under a root, as features
+FACTOR_EPSILON = 1e-9  # to, or the least of, what the factored inverse root is made of
+SQUARE_EPSILON = 1e-30  # to squared gradients before they are factored
 
 
 class FactoredMLPState(NamedTuple):
@@ -71,6 +77,18 @@ class Decays(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class FactoredMLP(LearnedOptimizer):
     """197 meta-parameters: the weights of the MLP, and 7 decays as offsets from their defaults."""
+
+    constants: ClassVar[Mapping[str, Any]] = {
+        "momentum_decays": MOMENTUM_DECAYS,
+        "second_moment_decays": SECOND_MOMENT_DECAYS,
+        "factored_decays": FACTORED_DECAYS,
+        "time_scales": TIME_SCALES,
+        "scale_epsilon": SCALE_EPSILON,
+        "root_epsilon": ROOT_EPSILON,
+        "statistic_epsilon": STATISTIC_EPSILON,
+        "factor_epsilon": FACTOR_EPSILON,
+        "square_epsilon": SQUARE_EPSILON,
+    }
 
     hidden_size: int = 4
     step_multiplier: float = 1e-3  # of the direction
@@ -165,7 +183,7 @@ def _accumulate(gradient: jax.Array, old: Statistics, decays: Decays) -> Statist
 
     square = jnp.square(gradient)
     axes = factored_axes(gradient.shape)
-    nonzero = square + 1e-30
+    nonzero = square + SQUARE_EPSILON
     if axes is None:
         row, column = averages(old.row, nonzero, decays.factored), old.column
     else:
@@ -184,17 +202,19 @@ def _accumulate(gradient: jax.Array, old: Statistics, decays: Decays) -> Statist
 def _features(inputs: Inputs) -> Features:
     gradient, param, (momentum, (second_moment,), row, column) = inputs
     axes = factored_axes(gradient.shape)
-    inverse_root = jax.lax.rsqrt(second_moment + 1e-6)
+    inverse_root = jax.lax.rsqrt(second_moment + ROOT_EPSILON)
     full = {0: gradient, 1: param, 5: second_moment, 9: inverse_root}
     full |= {2 + i: m for i, m in enumerate(momentum)}
     full |= {6 + i: m * inverse_root for i, m in enumerate(momentum)}
-    inverse_roots = lambda values: {i: jax.lax.rsqrt(x + 1e-8) for i, x in enumerate(values)}
+    inverse_roots = lambda values: {
+        i: jax.lax.rsqrt(x + STATISTIC_EPSILON) for i, x in enumerate(values)
+    }
     if axes is None:
         for i, (m, v) in enumerate(zip(momentum, row, strict=True)):
-            full[10 + i] = gradient * jax.lax.rsqrt(v + 1e-9)
+            full[10 + i] = gradient * jax.lax.rsqrt(v + FACTOR_EPSILON)
             full[13 + i] = full[16 + i] = v
-            full[19 + i] = full[22 + i] = jax.lax.rsqrt(v + 1e-8)
-            full[25 + i] = m * jax.lax.rsqrt(v + 1e-6)
+            full[19 + i] = full[22 + i] = jax.lax.rsqrt(v + STATISTIC_EPSILON)
+            full[25 + i] = m * jax.lax.rsqrt(v + ROOT_EPSILON)
         return Features(full, {}, {})
     for i, (m, r, c) in enumerate(zip(momentum, row, column, strict=True)):
         factors = _factors(r, c, axes)
@@ -206,19 +226,18 @@ def _features(inputs: Inputs) -> Features:
     return Features(full, rows, columns)
 
 
-def _factors(
-    row: jax.Array, column: jax.Array, axes: FactoredAxes
-) -> tuple[jax.Array, jax.Array]:
+def _factors(row: jax.Array, column: jax.Array, axes: FactoredAxes) -> tuple[jax.Array, jax.Array]:
     """The inverse root of the second moment as a product, as in Adafactor (arXiv:1804.04235)."""
-    share = row / (jnp.mean(row, axis=axes.row, keepdims=True) + 1e-9)
-    return jax.lax.rsqrt(jnp.maximum(share, 1e-9)), jax.lax.rsqrt(jnp.maximum(column, 1e-9))
+    share = row / (jnp.mean(row, axis=axes.row, keepdims=True) + FACTOR_EPSILON)
+    inverse_root = lambda x: jax.lax.rsqrt(jnp.maximum(x, FACTOR_EPSILON))
+    return inverse_root(share), inverse_root(column)
 
 
 def _mean_squares(inputs: Inputs, features: Features) -> dict[int, jax.Array]:
     """The mean square of every feature, each [], over the tensor.
 
-    A reduction on a CPU reads its operand from memory, so each feature that is not an input would be
-    written out first: ten times the memory traffic of the update itself. Of a matrix, all mean
+    A reduction on a CPU reads its operand from memory, so each feature that is not an input would
+    be written out first: ten times the memory traffic of the update itself. Of a matrix, all mean
     squares are products of few squares with rows, columns and each other.
     """
     parts = features.full | features.row | features.column
@@ -228,7 +247,7 @@ def _mean_squares(inputs: Inputs, features: Features) -> dict[int, jax.Array]:
     gradient, param, (momentum, (second_moment,), row, column) = inputs
     size = gradient.size
     squares = [jnp.square(m) for m in momentum]
-    inverse = 1 / (second_moment + 1e-6)
+    inverse = 1 / (second_moment + ROOT_EPSILON)
     means = {i: jnp.mean(jnp.square(x)) for i, x in (features.row | features.column).items()}
     means |= {0: jnp.vdot(gradient, gradient) / size, 1: jnp.vdot(param, param) / size}
     means |= {5: jnp.vdot(second_moment, second_moment) / size, 9: jnp.mean(inverse)}
@@ -236,7 +255,8 @@ def _mean_squares(inputs: Inputs, features: Features) -> dict[int, jax.Array]:
     for i, square in enumerate(squares):
         factors = _factors(row[i], column[i], axes)
         along_row, along_column = (
-            jnp.square(factor).reshape(-1) for factor in (factors if axes.row == 0 else factors[::-1])
+            jnp.square(factor).reshape(-1)
+            for factor in (factors if axes.row == 0 else factors[::-1])
         )
         means[2 + i] = jnp.mean(square)
         means[6 + i] = jnp.vdot(square, inverse) / size
@@ -268,7 +288,7 @@ def _network(network: Weights, inputs: Inputs, time: jax.Array) -> list[jax.Arra
 
 @_network.defjvp
 def _network_jvp(primals: Any, tangents: Any) -> Any:
-    # Derivatives of sums of products are hundreds of reductions; of matrix products, a few products.
+    # Derivatives of sums of products are hundreds of reductions; of matrix products, a few.
     return jax.jvp(_network_by_matrices, primals, tangents)
 
 

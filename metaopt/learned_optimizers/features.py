@@ -1,4 +1,4 @@
-"""What per-parameter learned optimizers look at: accumulators, factored statistics, scales, time."""
+"""What per-parameter learned optimizers look at: decays, factored statistics, scales, time."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

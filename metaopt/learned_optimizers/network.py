@@ -1,9 +1,10 @@
 """The small MLP inside per-parameter learned optimizers, applied to features kept feature-major.
 
-Feature-major means [features, parameters]: the parameters of a tensor are the long, contiguous axis,
-so that every operation runs along them.
+Feature-major means [features, parameters]: the parameters of a tensor are the long, contiguous
+axis, so that every operation runs along them.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import jax
@@ -11,13 +12,14 @@ import jax.numpy as jnp
 
 from taskset.base import Key
 
-Weights = dict[str, dict[str, jax.Array]]  # "layer0": {"weight": [inputs, outputs], "bias": [outputs]}
+# {"layer0": {"weight": [inputs, outputs], "bias": [outputs]}, "layer1": ...}
+Weights = dict[str, dict[str, jax.Array]]
 
 
 def init_network(key: Key, sizes: Sequence[int]) -> Weights:
     """Weights normal with deviation inputs^-1/2, truncated at 2 deviations; biases zero."""
     layers = {}
-    for index, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         draw = jax.random.truncated_normal(jax.random.fold_in(key, index), -2, 2, (fan_in, fan_out))
         layers[f"layer{index}"] = {"weight": draw * fan_in**-0.5, "bias": jnp.zeros(fan_out)}
     return layers
@@ -31,8 +33,8 @@ def dense(layer: dict[str, jax.Array], x: jax.Array) -> jax.Array:
 def dense_sums(layer: dict[str, jax.Array], xs: Sequence[jax.Array]) -> list[jax.Array]:
     """The same for a list of inputs of any one shape, as sums of products.
 
-    For a handful of units it fuses into one loop over the parameters, where a batched matrix product
-    would go through memory once per layer.
+    For a handful of units it fuses into one loop over the parameters, where a batched matrix
+    product would go through memory once per layer.
     """
     weight, bias = layer["weight"], layer["bias"]
     return [

@@ -1,17 +1,18 @@
 """An MLP on momenta, the same for every parameter.
 
 `MLPLOpt` of google/learned_optimization, the flat optimizer of Metz et al. 2019, "Understanding and
-correcting pathologies in the training of learned optimizers" (https://arxiv.org/abs/1810.10180), with
-one more hidden layer: 8 features of a parameter, each divided by its root mean square over the tensor,
-and 11 of time enter an MLP with two hidden layers of 32 units; its outputs, a direction d and a
-magnitude m, move the parameter by -0.001 d exp(0.001 m).
+correcting pathologies in the training of learned optimizers" (https://arxiv.org/abs/1810.10180),
+with one more hidden layer: 8 features of a parameter, each divided by its root mean square over the
+tensor, and 11 of time enter an MLP with two hidden layers of 32 units; its outputs, a direction d
+and a magnitude m, move the parameter by -0.001 d exp(0.001 m).
 
-The features, in the order of the rows of the first layer: gradient, parameter, momenta of decays .1, .5,
-.9, .99, .999 and .9999, and tanh(t / x - 1) for 11 time scales x.
+The features, in the order of the rows of the first layer: gradient, parameter, momenta of decays
+.1, .5, .9, .99, .999 and .9999, and tanh(t / x - 1) for 11 time scales x.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,12 @@ from metaopt.learned_optimizers.base import (
     map_tensors,
     zeros_like_params,
 )
-from metaopt.learned_optimizers.features import TIME_SCALES, inverse_rms, time_features
+from metaopt.learned_optimizers.features import (
+    SCALE_EPSILON,
+    TIME_SCALES,
+    inverse_rms,
+    time_features,
+)
 from metaopt.learned_optimizers.network import Weights, dense, init_network
 from taskset.base import Key
 
@@ -43,6 +49,12 @@ class PerParameterMLPState(NamedTuple):
 class PerParameterMLP(LearnedOptimizer):
     """1,762 meta-parameters: the weights of the MLP."""
 
+    constants: ClassVar[Mapping[str, Any]] = {
+        "momentum_decays": MOMENTUM_DECAYS,
+        "time_scales": TIME_SCALES,
+        "scale_epsilon": SCALE_EPSILON,
+    }
+
     hidden_size: int = 32
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
@@ -59,7 +71,9 @@ class PerParameterMLP(LearnedOptimizer):
             momentum = tuple(zeros_like_params(params) for _ in MOMENTUM_DECAYS)
             return PerParameterMLPState(jnp.zeros((), jnp.int32), momentum)
 
-        def update(gradients: Any, state: PerParameterMLPState, params: Any = None, **extra_args: Any):
+        def update(
+            gradients: Any, state: PerParameterMLPState, params: Any = None, **extra_args: Any
+        ):
             del extra_args
             if params is None:
                 raise ValueError(PARAMS_REQUIRED)
@@ -86,8 +100,8 @@ def _network(
 ) -> tuple[jax.Array, jax.Array]:
     """Direction and magnitude, each of the shape of the tensor.
 
-    A feature is scaled in its row of the first layer, and time is a bias: neither is stored for every
-    parameter.
+    A feature is scaled in its row of the first layer, and time is a bias: neither is stored for
+    every parameter.
     """
     dtype, shape = features[0].dtype, features[0].shape
     network = jax.tree.map(lambda x: x.astype(dtype), network)

@@ -36,6 +36,8 @@ def check(name: str, source: str) -> None:
         if name in tfds.SUGGESTED:
             raise InputError(f"data set {name!r} is not embedded; add source=tfds")
         raise unknown_name("data set", name, valid)
+    if source == "tfds" and name in embedded.BUILDERS:
+        raise InputError(f"data set {name!r} is embedded, not of tfds; its source is embedded")
     if not re.fullmatch(r"\w+(/[\w.-]+)?", name):
         raise InputError(f"data set {name!r} is no name; use one like mnist or emnist/letters")
 

@@ -40,7 +40,7 @@ def builder(name: str, download: bool) -> Callable[[], LabelledImages]:
     result raises it when the download fails, or tasks cannot use what comes.
     """
     _check_name(name)
-    if not download and not any((data_dir() / name).glob("**/dataset_info.json")):
+    if not download and not _prepared(name):
         raise _not_prepared(name)
     return functools.partial(_build, name, download)
 

@@ -105,16 +105,16 @@ def test_a_run_that_is_not_finite_costs_only_itself(estimator):
     np.testing.assert_array_equal(poisoned.meta_loss, infinite.meta_loss)
     # The same tasks with losses of zero contribute nothing to the sum either.
     silent, _ = run(with_spike(0.0), 1)
-    np.testing.assert_allclose(
-        poisoned.gradient * poisoned.weight, silent.gradient * 16, rtol=1e-6
-    )
+    np.testing.assert_allclose(poisoned.gradient * poisoned.weight, silent.gradient * 16, rtol=1e-6)
 
 
 def test_a_run_that_is_not_finite_starts_anew(estimator):
     if isinstance(estimator, FullES):
         pytest.skip("has no runs between calls")
     _, state = run(dataclasses.replace(estimator, problem=Poisoned(float("nan"))), 1)
-    bad = jnp.isnan(state.state.states.factor[:, 0] if hasattr(state.state, "states") else state.state.factor)
+    bad = jnp.isnan(
+        state.state.states.factor[:, 0] if hasattr(state.state, "states") else state.state.factor
+    )
     assert bool(jnp.any(bad))
     np.testing.assert_array_equal(jnp.where(bad, state.age, 0), jnp.where(bad, state.length, 0))
 
@@ -150,9 +150,9 @@ def test_sign_normalization(estimator):
 def test_rematerialisation_changes_nothing_but_memory(remat):
     """7 steps: segments of 3 and a rest, for sqrt."""
     theta = jnp.asarray([-2.0, -3.0])
-    gradient = lambda remat: run(
-        TruncatedBackprop(ToyRegression(), 2, 7, Fixed(14), remat=remat), 2, theta
-    )[0].gradient
+    gradient = lambda remat: (
+        run(TruncatedBackprop(ToyRegression(), 2, 7, Fixed(14), remat=remat), 2, theta)[0].gradient
+    )
     np.testing.assert_allclose(gradient(remat), gradient("none"), rtol=1e-5)
 
 

@@ -48,7 +48,9 @@ def test_pickles_to_an_equal_value_of_equal_hash(optimizer):
 def test_meta_params_are_float32_and_drawn_by_key(optimizer):
     first, second = optimizer.init(jax.random.key(0)), optimizer.init(jax.random.key(1))
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(first))
-    assert any(bool(jnp.any(x != y)) for x, y in zip(jax.tree.leaves(first), jax.tree.leaves(second)))
+    assert any(
+        bool(jnp.any(x != y)) for x, y in zip(jax.tree.leaves(first), jax.tree.leaves(second))
+    )
 
 
 def test_updates_and_state_keep_their_types(transformation, params):
@@ -143,9 +145,7 @@ def test_inside_multi_steps_and_masked(transformation):
     assert all(bool(jnp.any(x)) for x in jax.tree.leaves(second))
 
     masked = optax.masked(transformation, {"a": True, "b": {"c": False}})
-    updates, _ = masked.update(
-        MATRIX_AND_VECTOR, masked.init(MATRIX_AND_VECTOR), MATRIX_AND_VECTOR
-    )
+    updates, _ = masked.update(MATRIX_AND_VECTOR, masked.init(MATRIX_AND_VECTOR), MATRIX_AND_VECTOR)
     np.testing.assert_array_equal(updates["b"]["c"], MATRIX_AND_VECTOR["b"]["c"])
     assert bool(jnp.any(updates["a"] != MATRIX_AND_VECTOR["a"]))
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,6 +161,15 @@ def test_best_is_the_one_that_the_newest_manifest_names(tmp_path: Path):
     assert checkpoint.best(tmp_path).name == "step_000010"
     checkpoint.save(tmp_path, 30, {"x": np.zeros(1)}, {"best": None})
     assert checkpoint.best(tmp_path).name == "step_000030"
+
+
+def test_what_a_killed_save_of_the_same_process_id_left_is_no_obstacle(tmp_path: Path):
+    left = tmp_path / f".step_000007.{os.getpid()}"
+    left.mkdir()
+    (left / checkpoint.ARRAYS).write_bytes(b"half")
+    path = checkpoint.save(tmp_path, 7, {"a": np.zeros(2)})
+    assert [p.name for p in tmp_path.iterdir()] == [path.name] == ["step_000007"]
+    assert checkpoint.read_manifest(path).step == 7
 
 
 def test_a_save_that_fails_half_way_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch):

@@ -46,6 +46,7 @@ TRAIN = ["train", "--config", "run.toml"]
 REFUSED = {
     "misspelt command": (["trian"], "unknown command 'trian'; did you mean 'train'?"),
     "misspelt sub-command": (["tasks", "lst"], "did you mean 'tasks list'?"),
+    "flag without a command": (["--bogus"], "unknown command '--bogus'"),
     "misspelt flag": (
         [*TRAIN, "--estimator.num-taks", "3"],
         "did you mean --estimator.num-tasks?",
@@ -81,6 +82,8 @@ REFUSED = {
     "missing file": (["train", "--config", "none.toml"], "cannot read configuration none.toml"),
     "no run": (["train", "--resume", "nothing"], "nothing is not a run"),
     "resume with config": ([*TRAIN, "--resume", "r"], "leave out --config"),
+    "resume with out": (["train", "--resume", "run", "--out", "o"], "leave out --out"),
+    "data set of the other source": (["data", "prepare", "digits"], "its source is embedded"),
     "step without resume": ([*TRAIN, "--step", "3"], "--step goes with --resume"),
     "run folder exists": ([*TRAIN, "--out", "."], "run folder . exists"),
 }
@@ -89,6 +92,8 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_bad_input_gives_one_line_and_leaves_nothing_behind(case: str, folder: Path, capsys):
     arguments, message = REFUSED[case]
+    (folder / "run").mkdir()
+    (folder / "run" / "config.toml").write_text(TINY)
     assert message in _error(arguments, capsys)
     assert not (folder / "runs").exists()
     assert not list(folder.glob("*.jsonl"))

@@ -162,6 +162,24 @@ BAD = [
     ("[checkpoint]\nkeep = 0", "checkpoint.keep is 0"),
     ("[validation]\nevery = -1", "validation.every is -1"),
     ("seed = ", "is not TOML"),
+    ("[optimizer]\nkind = ['FactoredMLP']", "did you mean 'FactoredMLP'"),
+    ("[optimizer]\nhidden_size = 0", "optimizer.hidden_size is 0"),
+    ("[estimator]\nstddev = inf", "estimator.stddev is inf; it must be positive and finite"),
+    ("[workers]\nnumber = 2\nmode = 'asynchronous'", "workers.max_staleness is 0"),
+    (
+        "[estimator.horizon]\nkind = 'LogUniform'\nshortest = 200\nlongest = 100",
+        "shortest is 200, longest is 100",
+    ),
+    (
+        "[estimator.horizon]\nkind = 'LinearCurriculum'\nouter_steps = 0",
+        "horizon: outer_steps is 0",
+    ),
+    ("[learner.optimizer]\nlearning_rate = inf", "learning_rate is inf"),
+    ("[learner.optimizer]\nwarmup_steps = -1", "warmup_steps is -1"),
+    (
+        "[learner.optimizer]\nname = 'adamw'\noptions.mask = 1",
+        "unknown option of optax.adamw 'mask'",
+    ),
 ]
 
 

@@ -35,6 +35,12 @@ def test_a_chosen_folder_elsewhere_leaves_no_link():
         run_folder.choose(Path("mine/run"), None)
 
 
+def test_a_folder_that_cannot_be_made_is_refused():
+    Path("file").write_text("")
+    with pytest.raises(InputError, match=r"cannot make run folder file/run: Not a directory"):
+        run_folder.create(run_folder.choose(Path("file/run"), None), RunConfig())
+
+
 def test_what_is_no_run_is_refused():
     with pytest.raises(InputError, match=r"is not a run: it has no config.toml"):
         run_folder.open_existing(Path("."))

@@ -50,6 +50,8 @@ class Train:
         console = Console()
         if self.step is not None and not self.resume:
             raise InputError("--step goes with --resume")
+        if self.out and self.resume:
+            raise InputError("--resume goes on in the folder of the run; leave out --out")
         if self.dry_run:
             _print(console, plan.describe(self.settings))
             _print(console, plan.describe_memory(self.settings))

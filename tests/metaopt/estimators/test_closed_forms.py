@@ -12,7 +12,7 @@ from taskset.base import NoData
 
 THETA = jnp.float32(0.7)
 LENGTH, TRUNCATION, NUM_TASKS = 8, 3, 40_000
-# Per truncation of a run of 8: steps 0-2, 3-5, 6-7. The last has two steps, and means are over them.
+# Per truncation of a run of 8: steps 0-2, 3-5, 6-7. The last is of two steps, and so its mean.
 WHOLE_RUN = (1.0, 4.0, 6.5)
 WITHIN_TRUNCATION = (1.0, 1.0, 0.5)
 # d(mean loss of truncation k) / d(perturbation of truncation j), for j up to k
@@ -34,7 +34,11 @@ def estimates(estimator, num_calls, theta=THETA, seed=0):
 
 def standard_error(truncation: int, persistent: bool) -> float:
     """Of the mean over pairs, by Isserlis: k sum a_j^2 + (sum a_j)^2 for truncation k."""
-    a = np.asarray(COEFFICIENTS[truncation]) if persistent else np.asarray([WITHIN_TRUNCATION[truncation]])
+    a = (
+        np.asarray(COEFFICIENTS[truncation])
+        if persistent
+        else np.asarray([WITHIN_TRUNCATION[truncation]])
+    )
     return float(np.sqrt((len(a) * np.sum(a**2) + np.sum(a) ** 2) / NUM_TASKS))
 
 
@@ -82,6 +86,7 @@ def test_meta_loss_is_the_mean_of_the_steps_of_the_run():
 
 def per_pair_estimates(estimator, num_calls, num_pairs, theta, seed=0):
     """Single-pair estimates, [num_calls, num_pairs, ...]."""
+
     def chain(key):
         state = estimator.init(theta, NoData(), key)
         state = state._replace(age=jnp.zeros_like(state.age))

@@ -100,7 +100,11 @@ def test_start_and_minimum_of_the_regression_toy():
 @pytest.mark.parametrize("seed", [3, 4])
 @pytest.mark.parametrize(
     ("kind", "stddev", "low", "high"),
-    [(PersistentES, 0.3, 556, 600), (TruncatedES, 1.0, 1200, 2000), (TruncatedBackprop, None, 2000, 2487)],
+    [
+        (PersistentES, 0.3, 556, 600),
+        (TruncatedES, 1.0, 1200, 2000),
+        (TruncatedBackprop, None, 2000, 2487),
+    ],
 )
 def test_only_persistent_es_crosses_the_ridge(kind, stddev, low, high, seed):
     arguments = {} if stddev is None else {"stddev": stddev}
@@ -120,9 +124,9 @@ def test_unbiased_against_the_full_gradient(kind):
     key_noise, key_es = jax.random.split(jax.random.key(0))
     smoothed = theta[None] + stddev * jax.random.normal(key_noise, (num, 2))
     whole = TruncatedBackprop(problem, 1, 20, Fixed(20))
-    at = lambda theta: whole.estimate(
-        theta, whole.init(theta, NoData(), key_es), NoData(), key_es
-    )[0].gradient
+    at = lambda theta: (
+        whole.estimate(theta, whole.init(theta, NoData(), key_es), NoData(), key_es)[0].gradient
+    )
     reference = jax.jit(jax.vmap(at))(smoothed)
 
     def one_run(key):

@@ -1,4 +1,4 @@
-"""Both per-parameter optimizers against a computation that shares nothing with them but the paper."""
+"""Both per-parameter optimizers against a computation that shares only the paper with them."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,14 @@ import pytest
 from metaopt.learned_optimizers import FactoredMLP, PerParameterMLP
 
 TIME_SCALES = np.array([1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000], np.float64)
-SHAPES = {"matrix": (5, 7), "wide": (9, 4), "kernel": (3, 2, 6), "square": (4, 4), "vector": (6,), "scalar": ()}
+SHAPES = {
+    "matrix": (5, 7),
+    "wide": (9, 4),
+    "kernel": (3, 2, 6),
+    "square": (4, 4),
+    "vector": (6,),
+    "scalar": (),
+}
 
 
 def weights_of(meta_params):
@@ -50,7 +57,9 @@ def reference_per_parameter(meta_params, gradients, param):
 
 def reference_factored(meta_params, gradients, param):
     decay = lambda start, offset: 1 - np.exp(10 * (np.log(1 - start) / 10 + offset))
-    momentum_decays = [decay(d, o) for d, o in zip((0.9, 0.99, 0.999), meta_params["momentum_decay"])]
+    momentum_decays = [
+        decay(d, o) for d, o in zip((0.9, 0.99, 0.999), meta_params["momentum_decay"])
+    ]
     (second_decay,) = np.clip([decay(0.999, meta_params["second_moment_decay"][0])], 0, 1)
     factored_decays = np.clip(
         [decay(d, o) for d, o in zip((0.9, 0.99, 0.999), meta_params["factored_decay"])], 0, 1
@@ -121,4 +130,6 @@ def test_matches_an_independent_computation(optimizer, reference, num_meta_param
     )
     travelled = np.abs(expected - np.asarray(param, np.float64)).max()
     assert travelled > 1e-5
-    np.testing.assert_allclose(np.asarray(moved[name]), expected, rtol=0, atol=2e-4 * travelled + 2e-7)
+    np.testing.assert_allclose(
+        np.asarray(moved[name]), expected, rtol=0, atol=2e-4 * travelled + 2e-7
+    )

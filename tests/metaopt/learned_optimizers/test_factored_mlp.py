@@ -6,7 +6,6 @@ import numpy as np
 import optax
 
 from metaopt.learned_optimizers import FactoredMLP, factored_mlp
-from metaopt.learned_optimizers.features import factored_axes, offset_decays, time_features
 
 PARAMS = {"weight": jnp.linspace(-1, 1, 35).reshape(5, 7), "bias": jnp.linspace(0, 1, 7)}
 
@@ -16,7 +15,9 @@ def two_steps(meta_params):
     optimizer = FactoredMLP(step_multiplier=0.1).as_optax(meta_params)
     params, state = PARAMS, optimizer.init(PARAMS)
     for scale in (1.0, 0.5):
-        updates, state = optimizer.update(jax.tree.map(lambda p: scale * p + 0.1, params), state, params)
+        updates, state = optimizer.update(
+            jax.tree.map(lambda p: scale * p + 0.1, params), state, params
+        )
         params = optax.apply_updates(params, updates)
     return params
 
@@ -49,25 +50,11 @@ def test_derivative_against_finite_differences_in_both_modes():
     np.testing.assert_allclose(numeric, reverse, rtol=2e-2)
 
 
-def test_decays_start_at_their_defaults():
-    np.testing.assert_allclose(offset_decays((0.9, 0.999), jnp.zeros(2)), [0.9, 0.999], rtol=1e-6)
-
-
-def test_factored_axes_are_the_two_largest():
-    assert factored_axes((7,)) is None and factored_axes(()) is None
-    assert factored_axes((3, 2, 6)) == (0, 2)
-    assert factored_axes((9, 4)) == (1, 0)
-
-
-def test_time_features():
-    found = time_features(jnp.int32(30))
-    np.testing.assert_allclose(found[:4], np.tanh([29.0, 9.0, 2.0, 0.0]), rtol=1e-6)
-    assert found.shape == (11,) and found.dtype == jnp.float32
-
-
 def test_state_is_sixteen_bytes_per_parameter():
     """Three momenta and a second moment of float32; factored statistics vanish beside a matrix."""
     params = jnp.zeros((1000, 1000))
-    state = jax.eval_shape(FactoredMLP().as_optax(FactoredMLP().init(jax.random.key(0))).init, params)
+    state = jax.eval_shape(
+        FactoredMLP().as_optax(FactoredMLP().init(jax.random.key(0))).init, params
+    )
     num_bytes = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     assert 16 <= num_bytes / params.size < 16.1

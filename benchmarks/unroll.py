@@ -1,0 +1,171 @@
+"""Inner steps per second of one worker, for every learned optimizer and estimator.
+
+    python benchmarks/unroll.py [--json FILE] [--optimizers FactoredMLP] [--estimators PersistentES]
+                                [--models 64-32-10] [--tasks 16] [--truncations 50]
+
+A step is one step of inner training of one task (of one sign, for evolution strategies), batch 128,
+horizon 1,000 in staggered truncations. Each setting runs in a process of its own, which is what a worker
+is: one core, one thread (`NPROC=1`); `--threads 2` and so on give it more. The whole table takes an hour;
+the flags choose a part.
+
+steps/s, steps/CPU-s   per second of wall time (best call) and of CPU time (median call)
+floor                  share of CPU time that remains with SGD in the place of the learned optimizer:
+                       the inner model, its data, and for backprop the derivatives of these
+compile                CPU seconds; nothing is cached
+temporary, resident    MB: of the compiled program by the compiler's own report; peak of the process
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import measure
+import numpy as np
+import optax
+import tyro
+
+from metaopt.estimators import GradientEstimator, PersistentES, TruncatedBackprop, TruncatedES
+from metaopt.horizons import Fixed
+from metaopt.inner_problem import OptimizerTraining
+from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
+from taskset.base import Dataset, Key, TaskFamily
+from taskset.data.arrays import ArrayDataset
+from taskset.families.mlp import MLPClassification
+
+NUM_EXAMPLES = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomImages(TaskFamily):
+    """An MLP on random images: the cost of a step does not depend on what is in them."""
+
+    widths: tuple[int, ...]
+    batch_size: int = 128
+
+    def load_data(self) -> Dataset:
+        draw = np.random.RandomState(0)
+        images = draw.randint(0, 256, (NUM_EXAMPLES, self.widths[0])).astype(np.uint8)
+        labels = draw.randint(0, self.widths[-1], NUM_EXAMPLES).astype(np.int32)
+        return ArrayDataset({"train": {"image": jnp.asarray(images), "label": jnp.asarray(labels)}})
+
+    def sample(self, key: Key) -> MLPClassification:
+        del key
+        return MLPClassification(self.widths, "relu")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlainSGD(LearnedOptimizer):
+    """The floor: an optimizer that costs next to nothing."""
+
+    def init(self, key: Key) -> MetaParams:
+        return {"learning_rate": jnp.float32(0.01)}
+
+    def as_optax(
+        self, meta_params: MetaParams, *, num_steps: int | None = None
+    ) -> optax.GradientTransformationExtraArgs:
+        return optax.with_extra_args_support(optax.sgd(meta_params["learning_rate"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One row of the table."""
+
+    optimizer: str
+    estimator: str
+    model: str  # widths, as 64-32-10
+    tasks: int
+    truncation: int
+    remat: Literal["none", "step", "sqrt"] = "step"
+
+    def build(self, optimizer: LearnedOptimizer) -> GradientEstimator:
+        """The estimator, for this optimizer."""
+        widths = tuple(map(int, self.model.split("-")))
+        problem = OptimizerTraining(RandomImages(widths), optimizer)
+        common = {"truncation": self.truncation, "horizon": Fixed(1000)}
+        if self.estimator == "TruncatedBackprop":
+            return TruncatedBackprop(problem, self.tasks, remat=self.remat, **common)
+        return {"PersistentES": PersistentES, "TruncatedES": TruncatedES}[self.estimator](
+            problem, self.tasks, **common
+        )
+
+
+def main(
+    optimizers: tuple[str, ...] = tuple(KINDS),
+    estimators: tuple[str, ...] = ("PersistentES", "TruncatedES", "TruncatedBackprop"),
+    models: tuple[str, ...] = ("64-32-10", "784-32-10"),
+    tasks: tuple[int, ...] = (4, 16, 64),
+    truncations: tuple[int, ...] = (20, 50),
+    remat: Literal["none", "step", "sqrt"] = "step",
+    threads: int = 1,
+    json: pathlib.Path | None = None,
+) -> None:
+    """Runs every combination and reports them together."""
+    rows = []
+    for chosen in itertools.product(optimizers, estimators, models, tasks, truncations):
+        rows.append(in_own_process(Setting(*chosen, remat), threads))
+        print(rows[-1], flush=True)
+    measure.report(f"Unrolls, batch 128, {threads} thread(s), {os.cpu_count()} cores", rows, json)
+
+
+def in_own_process(setting: Setting, threads: int) -> dict[str, Any]:
+    """The row of a setting, measured with its own memory and threads."""
+    environment = os.environ | {"NPROC": str(threads), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    command = [sys.executable, __file__, "--child", json.dumps(dataclasses.asdict(setting))]
+    output = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=1200
+    ).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def one_setting(setting: Setting) -> dict[str, Any]:
+    """The row of a setting."""
+    estimator = setting.build(KINDS[setting.optimizer]())
+    timing, compile_seconds, temporary = time_estimator(estimator)
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    floor, _, _ = time_estimator(setting.build(PlainSGD()))
+    return {
+        **dataclasses.asdict(setting),
+        "steps/s": round(estimator.inner_steps / timing.wall),
+        "steps/CPU-s": round(estimator.inner_steps / timing.cpu),
+        "floor": floor.cpu / timing.cpu,
+        "compile": compile_seconds,
+        "temporary": temporary / 1e6,
+        "resident": resident,
+    }
+
+
+def time_estimator(estimator: GradientEstimator) -> tuple[measure.Timing, float, int]:
+    """Timing of an estimate; CPU seconds and temporary bytes of its program."""
+    problem = estimator.problem
+    assert isinstance(problem, OptimizerTraining)
+    data = problem.load_data()
+    meta_params = problem.optimizer.init(jax.random.key(0))
+    state = [jax.jit(estimator.init)(meta_params, data, jax.random.key(1))]
+    cpu = time.process_time()
+    compiled = jax.jit(estimator.estimate).lower(meta_params, state[0], data, jax.random.key(2))
+    compiled = compiled.compile()
+    compile_seconds = time.process_time() - cpu
+
+    def call() -> Any:
+        estimate, state[0] = compiled(meta_params, state[0], data, jax.random.key(3))
+        return estimate
+
+    jax.block_until_ready(call())
+    timing = measure.timed(call, repeats=8)
+    return timing, compile_seconds, compiled.memory_analysis().temp_size_in_bytes
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        print(json.dumps(one_setting(Setting(**json.loads(sys.argv[2])))))
+    else:
+        tyro.cli(main)

@@ -1,0 +1,257 @@
+"""A trained optimizer as a folder that anyone can read, and back.
+
+    config.json         architecture with every constant, and how the files are to be understood
+    model.safetensors   meta-parameters, float32, by dotted names
+    golden.npz          a reference trajectory, see `metaopt.golden`
+    eval.json           the evaluations that justify it, where there are any
+    README.md           model card: use, results, provenance
+
+The folder is written under another name and then renamed: it is whole or not there. No pickle is written
+or read, and reading needs no network.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import safetensors
+import safetensors.numpy
+
+from metaopt import golden, model_card
+from metaopt.checkpoint import write_durably
+from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
+from taskset.errors import InputError, unknown_name
+
+FORMAT_VERSION = 1
+CONFIG, MODEL, GOLDEN, EVALUATION, CARD = (
+    "config.json",
+    "model.safetensors",
+    "golden.npz",
+    "eval.json",
+    "README.md",
+)
+MEANING = {
+    "update": "params <- params + update(gradients, state, params), as in optax",
+    "num_steps": "announced length of training; ignored by architectures without a horizon",
+    "dtypes": "meta-parameters and accumulators float32, updates of the dtype of the gradients",
+}
+
+
+class Exported(NamedTuple):
+    """What an export holds, besides its files for people."""
+
+    optimizer: LearnedOptimizer
+    meta_params: MetaParams
+    provenance: Mapping[str, Any]
+
+
+class ScaledState(NamedTuple):
+    """The state of an optimizer whose updates are multiplied by a learning rate."""
+
+    step: jax.Array  # [] int32
+    inner: Any
+
+
+def export(
+    path: str | os.PathLike[str],
+    optimizer: LearnedOptimizer,
+    meta_params: MetaParams,
+    *,
+    provenance: Mapping[str, Any] = {},
+    evaluations: Mapping[str, Mapping[str, Any]] = {},
+) -> Path:
+    """Writes an export to the new folder `path`, and returns it.
+
+    `provenance` are JSON values that say where the optimizer comes from; `evaluations` are reports
+    (`metaopt.report.as_json`) by task. Raises `InputError` when the folder exists, when the
+    architecture is not one of `metaopt.learned_optimizers.KINDS`, and when the meta-parameters do
+    not fit it or are not finite.
+    """
+    path = Path(path)
+    if path.exists():
+        raise InputError(f"export folder {path} exists; choose another, or remove it first")
+    kind = type(optimizer).__name__
+    if KINDS.get(kind) is not type(optimizer):
+        raise unknown_name("learned optimizer to export", kind, KINDS)
+    arrays = _checked(_named(meta_params), optimizer, "the meta-parameters")
+    model = safetensors.numpy.save(arrays)
+    config = {
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "arguments": dataclasses.asdict(optimizer),
+        "constants": dict(optimizer.constants),
+        "meaning": MEANING,
+        "num_meta_params": int(sum(x.size for x in arrays.values())),
+        "sha256": {MODEL: hashlib.sha256(model).hexdigest()},
+        "provenance": dict(provenance),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        write_durably(temporary / CONFIG, _json(config))
+        write_durably(temporary / MODEL, model)
+        reference = golden.inputs()
+        reference |= golden.trajectory(optimizer.as_optax(meta_params), reference)
+        np.savez(temporary / GOLDEN, **reference)
+        if evaluations:
+            write_durably(temporary / EVALUATION, _json(evaluations))
+        card = model_card.write(config, evaluations)
+        write_durably(temporary / CARD, card.encode())
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(f"cannot write export {path}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    num_steps: int | None = None,
+    learning_rate: optax.ScalarOrSchedule = 1.0,
+    check: bool = True,
+) -> optax.GradientTransformationExtraArgs:
+    """The exported optimizer at `path`, ready for any optax training loop.
+
+    `update(gradients, state, params, value=loss)`; `value` is optional. `num_steps` announces the
+    length of training. `learning_rate`, a number or a schedule, multiplies the updates. With `check`
+    the reference trajectory is run first, which takes a second or two.
+
+    Raises `InputError` when a file is missing, damaged or of another format, when a meta-parameter
+    has the wrong shape, dtype or is not finite, and when the trajectory is not the reference.
+    """
+    exported = read(path)
+    transformation = exported.optimizer.as_optax(exported.meta_params, num_steps=num_steps)
+    if check:
+        away = golden.deviation(exported.optimizer.as_optax(exported.meta_params), _golden(path))
+        if not away < golden.TOLERANCE:
+            raise InputError(
+                f"export {path} does not reproduce its reference trajectory: it is off by "
+                f"{away:.2g} of the way, the limit is {golden.TOLERANCE:g}; "
+                f"it was changed, or made by code that computes something else"
+            )
+    return _scaled(transformation, learning_rate)
+
+
+def read(path: str | os.PathLike[str]) -> Exported:
+    """What the export at `path` holds, all but the trajectory checked. Raises as `load` does."""
+    path = Path(path)
+    config = read_config(path)
+    kind, arguments = config["kind"], config["arguments"]
+    if kind not in KINDS:
+        raise unknown_name(f"learned optimizer in {path / CONFIG}:", kind, KINDS)
+    fields = {field.name for field in dataclasses.fields(KINDS[kind])}
+    if set(arguments) != fields:
+        odd = sorted(fields.symmetric_difference(arguments))
+        raise InputError(f"{path / CONFIG}: arguments of {kind} are {sorted(fields)}, see {odd}")
+    optimizer = KINDS[kind](**arguments)
+    constants = json.loads(json.dumps(dict(optimizer.constants)))
+    if config["constants"] != constants:
+        raise InputError(
+            f"export {path} was made for constants {config['constants']}, "
+            f"this metaopt's {kind} has {constants}; load it with the version that made it"
+        )
+    arrays = _checked(_arrays(path / MODEL), optimizer, str(path / MODEL))
+    shapes = jax.eval_shape(optimizer.init, jax.random.key(0))
+    leaves = [jnp.asarray(arrays[name]) for name in _named(shapes)]
+    meta_params = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    return Exported(optimizer, meta_params, config["provenance"])
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """`config.json` of the export at `path`. Raises `InputError` unless it is one of this format."""
+    if not (path / CONFIG).is_file():
+        raise InputError(f"{path} is not an export: it has no {CONFIG}")
+    try:
+        config = json.loads((path / CONFIG).read_bytes())
+        version = config["format_version"]
+        missing = {"kind", "arguments", "constants", "provenance"} - set(config)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path / CONFIG} is damaged: it is no configuration") from error
+    if version != FORMAT_VERSION:
+        raise InputError(f"export {path} has format {version}; this metaopt reads {FORMAT_VERSION}")
+    if missing:
+        raise InputError(f"{path / CONFIG} is damaged: it lacks {sorted(missing)}")
+    return config
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """The leaves of meta-parameters by dotted names."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _checked(
+    arrays: Mapping[str, Any], optimizer: LearnedOptimizer, what: str
+) -> dict[str, np.ndarray]:
+    """`arrays` as numpy, when they are the meta-parameters of `optimizer`; else `InputError`."""
+    wanted = _named(jax.eval_shape(optimizer.init, jax.random.key(0)))
+    for name in sorted(set(wanted).symmetric_difference(arrays)):
+        verb = "lack" if name in wanted else "have an unknown"
+        raise InputError(f"{what} {verb} {name!r}, for {type(optimizer).__name__}")
+    checked = {name: np.asarray(arrays[name]) for name in wanted}
+    for name, array in checked.items():
+        if array.shape != wanted[name].shape or array.dtype != wanted[name].dtype:
+            raise InputError(
+                f"{what}: {name!r} is {array.dtype}{list(array.shape)}, "
+                f"{type(optimizer).__name__} needs {wanted[name].dtype}{list(wanted[name].shape)}"
+            )
+        if not np.all(np.isfinite(array)):
+            raise InputError(f"{what}: {name!r} has values that are not finite")
+    return checked
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return safetensors.numpy.load(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+
+
+def _golden(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    file = Path(path) / GOLDEN
+    wanted = {name: array.shape for name, array in golden.inputs().items()}
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{file} is damaged: it is no reference trajectory") from error
+    after = {f"after/{name}": (golden.NUM_STEPS, *shape) for name, shape in golden.SHAPES.items()}
+    if {name: array.shape for name, array in arrays.items()} != wanted | after:
+        raise InputError(f"{file} is damaged: it is no reference trajectory")
+    return arrays
+
+
+def _scaled(
+    transformation: optax.GradientTransformationExtraArgs, learning_rate: optax.ScalarOrSchedule
+) -> optax.GradientTransformationExtraArgs:
+    def init(params: Any) -> ScaledState:
+        return ScaledState(jnp.zeros((), jnp.int32), transformation.init(params))
+
+    def update(gradients: Any, state: ScaledState, params: Any = None, **extra_args: Any):
+        rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
+        updates, inner = transformation.update(gradients, state.inner, params, **extra_args)
+        updates = jax.tree.map(lambda u: u * jnp.asarray(rate).astype(u.dtype), updates)
+        return updates, ScaledState(optax.safe_increment(state.step), inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1).encode()

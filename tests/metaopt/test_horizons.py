@@ -1,0 +1,92 @@
+"""Lengths of inner runs: their distribution, and what is refused."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaopt.horizons import Fixed, LinearCurriculum, LogUniform
+from taskset.errors import InputError
+
+STEP = jnp.int32(0)
+
+
+def draws(horizon, num, truncation):
+    keys = jax.random.split(jax.random.key(0), num)
+    return np.asarray(jax.vmap(lambda key: horizon.length(key, STEP, truncation))(keys))
+
+
+def curriculum(horizon, outer_step, truncation):
+    return int(horizon.length(jax.random.key(0), jnp.int32(outer_step), truncation))
+
+
+@pytest.mark.parametrize(
+    "horizon", [Fixed(200), LogUniform(100, 2000), LinearCurriculum(100, 1000, 10)]
+)
+def test_lengths_are_integers_within_the_bounds_and_multiples_of_the_truncation(horizon):
+    found = draws(horizon, 1000, 50)
+    low, high = horizon.bounds()
+    assert found.dtype == np.int32
+    assert low <= found.min() and found.max() <= high
+    assert not np.any(found % 50)
+
+
+def test_the_logarithm_is_uniform():
+    num = 20_000
+    logs = np.log(draws(LogUniform(100, 2000), num, 1))
+    low, high = math.log(100), math.log(2000)
+    stddev = (high - low) / math.sqrt(12)
+    assert abs(logs.mean() - (low + high) / 2) < 4 * stddev / math.sqrt(num)
+    # The variance of a sample variance of a uniform distribution: stddev^4 (9/5 - 1) / num.
+    assert abs(logs.var() - stddev**2) < 4 * stddev**2 * math.sqrt(0.8 / num)
+    assert set(draws(LogUniform(2, 4), 1000, 2)) == {2, 4}  # both ends are drawn
+
+
+@pytest.mark.parametrize("truncation", [1, 50, 300])
+def test_a_fixed_length_is_as_given(truncation):
+    assert curriculum(Fixed(200), 7, truncation) == 200
+
+
+@pytest.mark.parametrize(
+    ("outer_step", "expected"),
+    [(0, 100), (300, 350), (500, 550), (999, 1000), (1000, 1000), (5000, 1000)],
+)
+def test_the_curriculum_is_linear_then_constant(outer_step, expected):
+    assert curriculum(LinearCurriculum(100, 1000, 1000), outer_step, 50) == expected
+
+
+def test_a_curriculum_may_go_down():
+    horizon = LinearCurriculum(1000, 200, 10)
+    assert horizon.bounds() == (200, 1000)
+    assert [curriculum(horizon, step, 10) for step in (0, 5, 10)] == [1000, 600, 200]
+
+
+def test_a_length_is_never_zero():
+    assert curriculum(LinearCurriculum(1, 10, 10), 0, 10) == 10
+
+
+@pytest.mark.parametrize(
+    ("horizon", "truncation", "message"),
+    [
+        (Fixed(200), 0, "truncation is 0; it must be at least 1 inner step"),
+        (Fixed(200), 30, "horizon 200 is not a multiple of the truncation 30; use 210, or a "
+         "truncation that divides 200"),
+        (Fixed(10), 30, "horizon 10 is not a multiple of the truncation 30; use 30, or a "
+         "truncation that divides 10"),
+        (LogUniform(100, 1999), 50, "horizon 1999 is not a multiple of the truncation 50; "
+         "use 2000, or a truncation that divides 1999"),
+    ],
+)  # fmt: skip
+def test_what_does_not_divide_is_refused_with_what_does(horizon, truncation, message):
+    with pytest.raises(InputError) as raised:
+        horizon.check(truncation)
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("horizon", [Fixed(200), LogUniform(), LinearCurriculum()])
+def test_what_divides_is_accepted(horizon):
+    horizon.check(20)
+    with pytest.raises(InputError):
+        horizon.check(30)

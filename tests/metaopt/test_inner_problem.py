@@ -1,0 +1,177 @@
+"""An optimizer training a task, against a loop over optax written out by hand."""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metaopt.inner_problem import OptimizerTraining
+from metaopt.learned_optimizers.base import LearnedOptimizer
+from taskset.base import SPLITS, Task, TaskFamily
+from taskset.data.arrays import ArrayDataset
+
+RATE = jnp.float32(0.02)
+KEYS = jax.random.split(jax.random.key(1), 4)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Regression(Task):
+    scale: jax.Array
+
+    def init(self, key):
+        return {"w": jax.random.normal(key, (3,)), "b": jnp.zeros(())}
+
+    def loss(self, params, batch, key):
+        noise = 0.1 * jax.random.normal(key)
+        error = batch["x"] @ params["w"] + params["b"] - self.scale * batch["y"]
+        return jnp.mean(jnp.square(error)) + noise * params["b"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Regressions(TaskFamily):
+    batch_size = 5
+
+    def load_data(self):
+        rng = np.random.RandomState(0)
+        array = lambda *shape: jnp.asarray(rng.randn(*shape).astype(np.float32))
+        return ArrayDataset({split: {"x": array(20, 3), "y": array(20)} for split in SPLITS})
+
+    def sample(self, key):
+        return Regression(1.0 + jax.random.uniform(key))
+
+
+class Recorded(NamedTuple):
+    momentum: Any
+    value: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Momentum(LearnedOptimizer):
+    """SGD with momentum whose rate is the meta-parameter; keeps the loss that it is shown."""
+
+    def init(self, key):
+        return RATE
+
+    def as_optax(self, meta_params, *, num_steps=None):
+        inner = optax.sgd(meta_params / (num_steps or 1), momentum=0.9)
+
+        def update(gradients, state, params=None, *, value, **extra_args):
+            updates, momentum = inner.update(gradients, state.momentum, params)
+            return updates, Recorded(momentum, value)
+
+        init = lambda params: Recorded(inner.init(params), jnp.zeros(()))
+        return optax.GradientTransformationExtraArgs(init, update)
+
+
+def problem(outer_split="train", num_steps=None):
+    return OptimizerTraining(Regressions(), Momentum(), outer_split, num_steps)
+
+
+def tampered(data, split):
+    arrays = dict(data.arrays)
+    arrays[split] = jax.tree.map(lambda x: x + 1.0, arrays[split])
+    return ArrayDataset(arrays)
+
+
+@functools.cache
+def compiled_step(problem):
+    return jax.jit(problem.step)
+
+
+def trained(problem, data):
+    """The states and outer losses of four steps, from one compiled step."""
+    state = problem.init(RATE, data, jax.random.key(0))
+    step, states, losses = compiled_step(problem), [], []
+    for key in KEYS:
+        state, loss = step(RATE, state, data, key)
+        states.append(state)
+        losses.append(float(loss))
+    return states, losses
+
+
+def same(one, other):
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+@pytest.mark.parametrize("outer_split", ["train", "outer_valid"])
+def test_steps_are_those_of_a_loop_over_optax(outer_split):
+    data = Regressions().load_data()
+    states, losses = trained(problem(outer_split), data)
+
+    key_task, key_params = jax.random.split(jax.random.key(0))
+    task = Regressions().sample(key_task)
+    params = task.init(key_params)
+    sgd = optax.sgd(0.02, momentum=0.9)
+    opt_state = sgd.init(params)
+    for key, state, outer_loss in zip(KEYS, states, losses, strict=True):
+        key_batch, key_loss, key_outer = jax.random.split(key, 3)
+        batch = data.sample("train", key_batch, 5)
+        loss, gradients = jax.value_and_grad(task.loss)(params, batch, key_loss)
+        updates, opt_state = sgd.update(gradients, opt_state)
+        params = optax.apply_updates(params, updates)
+        if outer_split == "outer_valid":
+            key_batch, key_loss = jax.random.split(key_outer)
+            batch = data.sample("outer_valid", key_batch, 5)
+            loss = task.loss(params, batch, key_loss)
+        for name, value in params.items():
+            np.testing.assert_allclose(state.params[name], value, rtol=1e-5, atol=1e-6)
+        assert outer_loss == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_the_loss_of_a_step_is_that_before_its_update():
+    data = Regressions().load_data()
+    start = problem().init(RATE, data, jax.random.key(0))
+    states, losses = trained(problem(), data)
+    key_batch, key_loss, _ = jax.random.split(KEYS[0], 3)
+    before = start.task.loss(start.params, data.sample("train", key_batch, 5), key_loss)
+    assert losses[0] == pytest.approx(float(before), rel=1e-5)
+    assert [float(state.opt_state.value) for state in states] == losses
+
+
+@pytest.mark.parametrize("outer_split", ["train", "outer_valid"])
+@pytest.mark.parametrize("changed", SPLITS)
+def test_each_split_serves_its_purpose_only(outer_split, changed):
+    """Training sees the train split alone, the outer loss its own split, and no one the others."""
+    data = Regressions().load_data()
+    states, losses = trained(problem(outer_split), data)
+    other_states, other_losses = trained(problem(outer_split), tampered(data, changed))
+    assert same(states[-1], other_states[-1]) == (changed != "train")
+    assert (losses == other_losses) == (changed not in ("train", outer_split))
+
+
+@pytest.mark.parametrize("outer_split", ["train", "outer_valid"])
+def test_the_loss_of_a_state_is_on_the_outer_split(outer_split):
+    data, key = Regressions().load_data(), jax.random.key(3)
+    loss = lambda data: float(
+        problem(outer_split).outer_loss(
+            RATE, problem().init(RATE, data, jax.random.key(0)), data, key
+        )
+    )
+    assert [loss(tampered(data, split)) != loss(data) for split in SPLITS] == [
+        split == outer_split for split in SPLITS
+    ]
+
+
+def test_the_number_of_steps_is_announced_to_the_optimizer():
+    data = Regressions().load_data()
+    moved = []
+    for num_steps in (None, 4):
+        start = problem(num_steps=num_steps).init(RATE, data, jax.random.key(0))
+        state, _ = problem(num_steps=num_steps).step(RATE, start, data, KEYS[0])
+        moved.append(state.params["w"] - start.params["w"])
+    np.testing.assert_allclose(moved[0], 4.0 * moved[1], rtol=1e-4)
+
+
+def test_the_key_draws_the_task_and_its_start():
+    data = Regressions().load_data()
+    first, again, other = (problem().init(RATE, data, jax.random.key(seed)) for seed in (0, 0, 1))
+    assert same(first, again)
+    assert first.task.scale != other.task.scale
+    assert not np.array_equal(first.params["w"], other.params["w"])

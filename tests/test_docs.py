@@ -1,0 +1,103 @@
+"""What the documents say of the configuration and the command line is what the code says."""
+
+import dataclasses
+import importlib
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metaopt.estimators import GradientEstimator
+from workers import cli, flags, strict_toml
+from workers.config import OF_EACH_TASK, SCHEMA, RunConfig
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+Defaults = dict[tuple[str, str | None], dict[str, Any]]  # by table and kind: by key
+
+
+def defaults_of_the_schema() -> Defaults:
+    found: Defaults = {}
+
+    def add(at: str, value: Any, declared: type | None) -> None:
+        table = strict_toml.to_table(value, SCHEMA, declared)
+        kind = table.pop("kind", None)
+        for name, annotation in strict_toml.fields_of(type(value), SCHEMA).items():
+            inner = getattr(value, name)
+            if dataclasses.is_dataclass(inner):
+                del table[name]
+                kinds = SCHEMA.kinds.get(annotation, {"": type(inner)}).values()
+                for other in kinds:
+                    add(f"{at}.{name}".lstrip("."), _default_of(other), annotation)
+        found[at, kind] = table
+
+    add("", RunConfig(), None)
+    return found
+
+
+def _default_of(kind: type) -> Any:
+    return kind(OF_EACH_TASK) if issubclass(kind, GradientEstimator) else kind()
+
+
+def defaults_of_the_document() -> Defaults:
+    """From `## [table]`, `### kind = "Kind"` and rows `| `key` | `default` | ...`."""
+    found: Defaults = {}
+    table, kind = "", None
+    for line in (ROOT / "docs" / "configuration.md").read_text().splitlines():
+        if heading := re.match(r"## `\[(.+)\]`", line):
+            table, kind = heading[1], None
+        elif heading := re.match(r'### `kind = "(\w+)"`', line):
+            kind = heading[1]
+            found.setdefault((table, kind), {})
+        elif row := re.match(r"\| `(\w+)` \| `(.+?)` \|", line):
+            found.setdefault((table, kind), {})[row[1]] = tomllib.loads(f"x = {row[2]}")["x"]
+    return found
+
+
+def test_every_key_is_documented_with_its_default():
+    documented, schema = defaults_of_the_document(), defaults_of_the_schema()
+    assert documented.keys() == schema.keys()
+    for table, keys in schema.items():
+        assert documented[table] == keys, table
+
+
+def quoted_commands() -> list[str]:
+    """The lines that begin with `metaopt ` in code blocks, and the file each is from."""
+    found = []
+    for path in DOCUMENTS:
+        inside = False
+        for line in path.read_text().splitlines():
+            inside ^= line.startswith("```")
+            if (inside or line.startswith("    ")) and line.strip().startswith("metaopt "):
+                found.append(line.strip())
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("command", quoted_commands())
+def test_quoted_commands_are_understood(command: str, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    (tmp_path / "runs" / "latest").mkdir(parents=True)
+    (tmp_path / "runs" / "latest" / "config.toml").write_text("")
+    arguments = shlex.split(command, comments=True)[1:]
+    words = [name for name in cli.COMMANDS if arguments[: len(name.split())] == name.split()]
+    assert words, command
+    entry = cli.COMMANDS[words[0]]
+    parser = getattr(importlib.import_module(f"workers.commands.{entry.module}"), entry.name)
+    rest = arguments[len(words[0].split()) :]
+    parsed = flags.parse(parser, rest, "") if isinstance(parser, type) else parser(rest, "")
+    assert dataclasses.is_dataclass(parsed)
+
+
+def test_there_are_commands_to_check():
+    assert len(quoted_commands()) > 5
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path: Path):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text())
+    assert all((path.parent / link).exists() for link in links), links

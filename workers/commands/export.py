@@ -1,0 +1,73 @@
+"""`metaopt export`: a trained optimizer as a folder that `metaopt.load` reads."""
+
+import dataclasses
+import importlib.metadata
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from metaopt import exports, model_card
+from metaopt.checkpoint import LIBRARIES
+from taskset.errors import InputError
+from workers import config, run_folder
+from workers.commands.evaluate import written_reports
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Writes the best checkpoint of a run as an export, with the evaluations of the run.
+
+    The evaluations are those that `metaopt evaluate` has written; run it first.
+    """
+
+    path: tyro.conf.Positional[Path]  # run folder
+    out: Path  # folder to make
+    checkpoint: int | None = None  # outer step of the checkpoint; the best by default
+
+    def run(self) -> int:
+        """Prints where the export is, and five lines that use it; returns 0."""
+        if self.out.exists():
+            raise InputError(
+                f"export folder {self.out} exists; choose another --out, or remove it first"
+            )
+        trained = run_folder.load_trained(self.path, self.checkpoint)
+        num_steps = trained.config.horizon.bounds()[1]
+        exports.export(
+            self.out,
+            trained.config.optimizer,
+            trained.meta_params,
+            provenance=provenance(trained),
+            evaluations=written_reports(self.path),
+        )
+        print(f"exported outer step {trained.step} of {self.path} to {self.out}\n")
+        print(model_card.snippet(str(self.out), num_steps), end="")
+        return 0
+
+
+def provenance(trained: run_folder.Trained) -> dict[str, Any]:
+    """Where a trained optimizer comes from, as JSON values."""
+    return {
+        "tasks": list(trained.config.tasks),
+        "num_steps": trained.config.horizon.bounds()[1],
+        "outer_steps": trained.step,
+        "inner_steps": trained.step * trained.config.inner_steps,
+        "seed": trained.config.seed,
+        "exported": time.strftime("%Y-%m-%d", time.gmtime()),
+        "git_commit": _git_commit(),
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "configuration": config.to_toml(trained.config),
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the code, where it runs from a clone."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
