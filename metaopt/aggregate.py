@@ -1,7 +1,7 @@
 """From the results of many workers to one estimate."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -83,7 +83,7 @@ def weighted_mean(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of gradients and losses by `weight`; weights and metrics add. Numpy float32."""
     total = np.float32(sum(np.float32(e.weight) for e in estimates))
 
-    def mean(*values: np.ndarray) -> np.ndarray:
+    def mean(*values: Any) -> Any:
         shares = (np.float32(e.weight) / total for e in estimates)
         return sum(share * np.asarray(x) for share, x in zip(shares, values, strict=True))
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 COLORS = ("#D55E00", "#0072B2", "#009E73")
 INK, FAINT = "#333333", "#DDDDDD"
 LABEL_GAP = 0.055  # least distance of two labels, as a share of the height of the axes
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10.5,
     "text.color": INK,
@@ -66,15 +66,13 @@ def _plot(axes: Axes, report: Mapping[str, Any]) -> None:
 
 def _label_ends(axes: Axes, ends: Sequence[float], labels: Sequence[str]) -> None:
     """Writes each label at the right of its line, moved apart where lines end close together."""
-    to_axes = lambda loss: axes.transAxes.inverted().transform(axes.transData.transform((0, loss)))[
-        1
-    ]
+    to_axes = lambda loss: (axes.transData + axes.transAxes.inverted()).transform((0, loss))[1]
     heights = {i: to_axes(end) if np.isfinite(end) else 1.0 for i, end in enumerate(ends)}
     order = sorted(heights, key=heights.__getitem__)
     positions = [heights[i] for i in order]
     for above in range(1, len(positions)):
         positions[above] = max(positions[above], positions[above - 1] + LABEL_GAP)
-    shift = np.mean([heights[i] for i in order]) - np.mean(positions)
+    shift = float(np.mean([heights[i] for i in order]) - np.mean(positions))
     for i, position in zip(order, positions, strict=True):
         axes.text(
             1.015,

@@ -27,7 +27,7 @@ class InnerProblem(abc.ABC):
     def step(
         self, meta_params: MetaParams, state: Any, data: Dataset, key: Key
     ) -> tuple[Any, jax.Array]:
-        """One step of inner training: the next state, and the outer loss of the step, [] float32."""
+        """One step of inner training: the next state, and its outer loss, [] float32."""
 
     @abc.abstractmethod
     def outer_loss(self, meta_params: MetaParams, state: Any, data: Dataset, key: Key) -> jax.Array:

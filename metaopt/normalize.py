@@ -1,6 +1,8 @@
 """Loss normalisation: what makes losses of different tasks comparable in one outer gradient.
 
-It belongs to the outer objective alone; inner training sees the losses as they are.
+It belongs to the outer objective alone; inner training sees the losses as they are. What is
+normalised is the mean loss of a truncation, not that of a step: the logarithm of single minibatches
+rewards being very sure on most of them, and forgives being wrong on a few.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
@@ -21,10 +23,10 @@ SMALLEST_LOSS = 1e-8  # `log` of anything below is taken here
 
 
 class LossScale(NamedTuple):
-    """Two losses of a task, from a run of baselines; the identity unless given."""
+    """Two losses of a task, each [] float32, from a run of baselines; the identity unless given."""
 
-    initial: jax.Array | np.ndarray = np.float32(1.0)  # [] float32, of the untrained parameters
-    best: jax.Array | np.ndarray = np.float32(0.0)  # [] float32, of the best baseline
+    initial: jax.Array | np.ndarray | np.float32 = np.float32(1.0)  # of the untrained parameters
+    best: jax.Array | np.ndarray | np.float32 = np.float32(0.0)  # of the best baseline
 
 
 def normalize(losses: jax.Array, kind: Normalization, scale: LossScale) -> jax.Array:

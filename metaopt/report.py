@@ -80,8 +80,8 @@ def conclusions(report: Mapping[str, Any]) -> list[str]:
     verdict = "excludes" if comparison["excludes_parity"] else "does not exclude"
     lines = [
         f"Final train loss is {_number(comparison['ratio'])} times that of "
-        f"{comparison['baseline']}, 95 % interval {_number(low)} to {_number(high)}: it {verdict} parity "
-        f"({len(report['seeds'])} runs, paired by seed).",
+        f"{comparison['baseline']}, 95 % interval {_number(low)} to {_number(high)}: "
+        f"it {verdict} parity ({len(report['seeds'])} runs, paired by seed).",
         "The rates of Adam were chosen on these same runs, which is in its favour.",
     ]
     lines += [

@@ -5,7 +5,12 @@ import secrets
 import subprocess
 import sys
 
+from workers.environment import cache_variables
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the time of a session is compilation: what an earlier one or another process compiled is
+# taken from the cache that workers use. Without a home it is compiled again.
+os.environ |= cache_variables() | os.environ
 # Ray reads these when it is imported. The token keeps others on this machine out of the cluster.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 

@@ -104,4 +104,5 @@ def _beyond(grid: Grid) -> np.ndarray:
 
 def _joined(grid: Grid, more: Grid) -> Grid:
     low, high = sorted((grid, more), key=lambda grid: grid.rates[0])
-    return Grid(grid.schedule, *(np.concatenate(pair) for pair in zip(low[1:], high[1:])))
+    pairs = zip(low[1:], high[1:], strict=True)
+    return Grid(grid.schedule, *(np.concatenate(pair) for pair in pairs))

@@ -58,10 +58,10 @@ def pair_loss(
     losses: jax.Array, within: jax.Array, kind: Normalization, scale: LossScale
 ) -> PairLoss:
     """The losses of a pair, [2, num_steps], averaged over the steps `within` it, [num_steps]."""
-    mean = jax.vmap(runs.mean_within, in_axes=(0, None))
-    positive, negative = mean(normalize(losses, kind, scale), within)
+    means = jax.vmap(runs.mean_within, in_axes=(0, None))(losses, within)
+    positive, negative = normalize(means, kind, scale)
     return PairLoss(
-        mean=jnp.mean(mean(losses, within)),
+        mean=jnp.mean(means),
         difference=difference(positive, negative, kind),
         usable=runs.all_finite(losses, within),
     )

@@ -15,18 +15,18 @@ from taskset.base import Dataset, Key
 
 
 class Estimate(NamedTuple):
-    """An estimate of d(outer objective)/d(meta-parameters)."""
+    """An estimate of d(outer objective)/d(meta-parameters); what is no gradient is [] float32."""
 
     gradient: MetaParams  # mean over the usable runs, of the structure of the meta-parameters
-    meta_loss: jax.Array  # [] float32, mean loss over the usable runs, not normalised
-    weight: jax.Array  # [] float32, how many runs the means are over; 0 when none was usable
-    metrics: dict[str, jax.Array]  # diagnostics, each [] float32; all have "nonfinite_runs"
+    meta_loss: jax.Array | np.ndarray | np.float32  # mean over the usable runs, not normalised
+    weight: jax.Array | np.ndarray | np.float32  # runs that the means are over
+    metrics: dict[str, jax.Array]  # diagnostics; all have "nonfinite_runs"
 
 
 class Context(NamedTuple):
     """What the learner tells an estimate, besides the meta-parameters."""
 
-    outer_step: jax.Array | np.ndarray = np.int32(0)  # [] int32
+    outer_step: jax.Array | np.ndarray | np.int32 = np.int32(0)  # [] int32
     loss_scale: LossScale = LossScale()  # of the worker's task
 
 

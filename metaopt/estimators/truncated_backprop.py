@@ -68,9 +68,9 @@ class TruncatedBackprop(GradientEstimator):
             within = runs.within(run, self.truncation)
             finite = runs.all_finite(losses, within)
             run = runs.advance(run, state, self.truncation, finite)
-            normalized = normalize(losses, self.normalization, context.loss_scale)
             mean_loss = runs.mean_within(losses, within)
-            return runs.mean_within(normalized, within), (run, mean_loss, finite)
+            normalized = normalize(mean_loss, self.normalization, context.loss_scale)
+            return normalized, (run, mean_loss, finite)
 
         def one_task(run: runs.Run, key: Key):
             value_and_grad = jax.value_and_grad(objective, has_aux=True)

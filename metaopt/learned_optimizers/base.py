@@ -70,12 +70,12 @@ def map_tensors(
     leaves, structure = jax.tree.flatten(gradients)
     columns = [structure.flatten_up_to(tree) for tree in (params, *accumulators)]
     results = []
-    for gradient, param, *kept in zip(leaves, *columns, strict=True):
+    for gradient, param, *old in zip(leaves, *columns, strict=True):
         if gradient.size == 0:
-            results.append((gradient, *kept))
+            results.append((gradient, *old))
             continue
         dtype = accumulator_dtype(param)
-        update, *kept = function(gradient.astype(dtype), param.astype(dtype), *kept)
-        results.append((update.astype(gradient.dtype), *kept))
+        update, *new = function(gradient.astype(dtype), param.astype(dtype), *old)
+        results.append((update.astype(gradient.dtype), *new))
     trees = [structure.unflatten([r[i] for r in results]) for i in range(1 + len(accumulators))]
     return trees[0], trees[1:]

@@ -138,9 +138,11 @@ class FactoredMLP(LearnedOptimizer):
 
             flat = [tree for group in state[1:] for tree in group]
             updates, flat = map_tensors(tensor, gradients, params, flat)
-            return updates, FactoredMLPState(optax.safe_increment(state.step), *_grouped(flat))
+            return updates, FactoredMLPState(
+                jnp.asarray(optax.safe_increment(state.step)), *_grouped(flat)
+            )
 
-        return optax.GradientTransformationExtraArgs(init, update)
+        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
 class Statistics(NamedTuple):
@@ -241,7 +243,8 @@ def _mean_squares(inputs: Inputs, features: Features) -> dict[int, jax.Array]:
     squares are products of few squares with rows, columns and each other.
     """
     parts = features.full | features.row | features.column
-    if inputs.gradient.ndim != 2:
+    axes = factored_axes(inputs.gradient.shape)
+    if axes is None or inputs.gradient.ndim != 2:
         return {i: jnp.mean(jnp.square(x)) for i, x in parts.items()}
 
     gradient, param, (momentum, (second_moment,), row, column) = inputs
@@ -251,7 +254,6 @@ def _mean_squares(inputs: Inputs, features: Features) -> dict[int, jax.Array]:
     means = {i: jnp.mean(jnp.square(x)) for i, x in (features.row | features.column).items()}
     means |= {0: jnp.vdot(gradient, gradient) / size, 1: jnp.vdot(param, param) / size}
     means |= {5: jnp.vdot(second_moment, second_moment) / size, 9: jnp.mean(inverse)}
-    axes = factored_axes(gradient.shape)
     for i, square in enumerate(squares):
         factors = _factors(row[i], column[i], axes)
         along_row, along_column = (

@@ -80,19 +80,19 @@ class PerParameterMLP(LearnedOptimizer):
             time = time_features(state.step)
 
             def tensor(gradient: jax.Array, param: jax.Array, *momentum: jax.Array):
-                momentum = [
+                averages = [
                     decay * m + (1 - decay) * gradient
                     for decay, m in zip(MOMENTUM_DECAYS, momentum, strict=True)
                 ]
-                direction, magnitude = _network(meta_params, [gradient, param, *momentum], time)
+                direction, magnitude = _network(meta_params, [gradient, param, *averages], time)
                 step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
-                return -step, *momentum
+                return -step, *averages
 
             updates, momentum = map_tensors(tensor, gradients, params, state.momentum)
-            step = optax.safe_increment(state.step)
+            step = jnp.asarray(optax.safe_increment(state.step))
             return updates, PerParameterMLPState(step, tuple(momentum))
 
-        return optax.GradientTransformationExtraArgs(init, update)
+        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def _network(

@@ -109,6 +109,7 @@ def test_vmap_over_meta_params_is_a_loop(optimizer):
     keys = jax.random.split(jax.random.key(0), 3)
     many = jax.vmap(optimizer.init)(keys)
 
+    @jax.jit
     def update(meta_params):
         transformation = optimizer.as_optax(meta_params)
         state = transformation.init(MATRIX_AND_VECTOR)
@@ -138,9 +139,9 @@ def test_branches_of_cond_agree(transformation, dtype):
 def test_inside_multi_steps_and_masked(transformation):
     with jax.numpy_dtype_promotion("standard"):
         every_second = optax.MultiSteps(transformation, 2)
-        state = every_second.init(MATRIX_AND_VECTOR)
-        first, state = every_second.update(MATRIX_AND_VECTOR, state, MATRIX_AND_VECTOR)
-        second, _ = every_second.update(MATRIX_AND_VECTOR, state, MATRIX_AND_VECTOR)
+        state, update = every_second.init(MATRIX_AND_VECTOR), jax.jit(every_second.update)
+        first, state = update(MATRIX_AND_VECTOR, state, MATRIX_AND_VECTOR)
+        second, _ = update(MATRIX_AND_VECTOR, state, MATRIX_AND_VECTOR)
     assert all(not bool(jnp.any(x)) for x in jax.tree.leaves(first))
     assert all(bool(jnp.any(x)) for x in jax.tree.leaves(second))
 

@@ -67,12 +67,13 @@ def test_the_losses_of_a_pair_are_means_over_the_steps_within():
 
 
 def test_normalization_enters_the_difference_and_not_the_mean():
-    """Before the mean over steps: 2, 4 and 1, 2 are 0.5, 1.5 and 0, 0.5 of the way."""
-    find = lambda kind: antithetic.pair_loss(LOSSES, WITHIN, kind, SCALE)
-    assert {float(find(kind).mean) for kind in ("none", "baseline", "log", "sign")} == {2.25}
-    assert float(find("baseline").difference) == 0.75
+    """After the mean over steps, 8 and 2: clipped to 2 and 0.5 of the way."""
+    losses = jnp.asarray([[1.0, 15.0, jnp.nan], [1.0, 3.0, 3.0]])
+    find = lambda kind: antithetic.pair_loss(losses, WITHIN, kind, SCALE)
+    assert {float(find(kind).mean) for kind in ("none", "baseline", "log", "sign")} == {5.0}
+    assert float(find("baseline").difference) == 1.5
     assert float(find("sign").difference) == 1.0
-    np.testing.assert_allclose(find("log").difference, np.log(2.0), rtol=1e-6)
+    np.testing.assert_allclose(find("log").difference, np.log(4.0), rtol=1e-6)
 
 
 def test_the_estimate_by_hand_leaves_out_what_is_not_usable():

@@ -21,13 +21,14 @@ COEFFICIENTS = ((1.0,), (3.0, 1.0), (3.0, 3.0, 0.5))
 
 def estimates(estimator, num_calls, theta=THETA, seed=0):
     """The estimates of consecutive calls, all runs starting together at the first."""
-    state = estimator.init(theta, NoData(), jax.random.key(seed))
+    init, next_estimate = jax.jit(estimator.init), jax.jit(estimator.estimate)
+    state = init(theta, NoData(), jax.random.key(seed))
     if state:
         state = state._replace(age=jnp.zeros_like(state.age))
     results = []
     for call in range(num_calls):
         key = jax.random.fold_in(jax.random.key(seed + 1), call)
-        estimate, state = jax.jit(estimator.estimate)(theta, state, NoData(), key)
+        estimate, state = next_estimate(theta, state, NoData(), key)
         results.append(estimate)
     return results
 

@@ -8,8 +8,7 @@ import optax
 import pytest
 from toys import InfluenceBalancing, ToyRegression
 
-from metaopt.estimators import FullES, PersistentES, TruncatedBackprop, TruncatedES
-from metaopt.estimators import runs
+from metaopt.estimators import FullES, PersistentES, TruncatedBackprop, TruncatedES, runs
 from metaopt.horizons import Fixed
 from taskset.base import NoData
 
@@ -60,12 +59,14 @@ def test_short_truncations_go_the_wrong_way(estimator, expected):
 def test_backprop_needs_truncations_beyond_the_change_of_sign():
     """With a per-step loss, 100 steps still point away from -1/6 and 200 do not."""
     problem, theta = InfluenceBalancing(), jnp.float32(0.5)
-    at_rest, _ = runs.unroll(problem, theta, jnp.ones(23), NoData(), jax.random.key(0), 300)
+    unroll = jax.jit(runs.unroll, static_argnums=(0, 5))
+    at_rest, _ = unroll(problem, theta, jnp.ones(23), NoData(), jax.random.key(0), 300)
 
+    @functools.partial(jax.jit, static_argnums=0)
     def gradient(truncation):
         estimator = TruncatedBackprop(problem, 1, truncation, ENDLESS)
         run = estimator.init(theta, NoData(), jax.random.key(0))._replace(state=at_rest[None])
-        return float(estimator.estimate(theta, run, NoData(), jax.random.key(1))[0].gradient)
+        return estimator.estimate(theta, run, NoData(), jax.random.key(1))[0].gradient
 
     assert all(gradient(truncation) < 0 for truncation in (1, 10, 100))  # descent raises theta
     assert gradient(200) > 0
@@ -75,13 +76,14 @@ def test_backprop_needs_truncations_beyond_the_change_of_sign():
 ADAM = ("adam", ("learning_rate", 1e-2), ("b1", 0.99), ("b2", 0.99))
 
 
+@jax.jit
 def toy_loss(theta):
     """The sum over the run of the unperturbed meta-loss."""
     whole = TruncatedBackprop(ToyRegression(), 1, 100, Fixed(100))
     estimate, _ = whole.estimate(
         theta, whole.init(theta, NoData(), jax.random.key(0)), NoData(), jax.random.key(0)
     )
-    return 100 * float(estimate.meta_loss)
+    return 100.0 * estimate.meta_loss
 
 
 def test_start_and_minimum_of_the_regression_toy():

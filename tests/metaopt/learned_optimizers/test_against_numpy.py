@@ -47,8 +47,7 @@ def step_of(outputs, shape):
 def reference_per_parameter(meta_params, gradients, param):
     momenta = {d: np.zeros_like(param) for d in (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)}
     for step, g in enumerate(gradients):
-        for d in momenta:
-            momenta[d] = d * momenta[d] + (1 - d) * g
+        momenta = {d: d * m + (1 - d) * g for d, m in momenta.items()}
         features = columns([g, param, *momenta.values()], step)
         assert features.shape[1] == 19
         param = param + step_of(mlp(meta_params, features), param.shape)

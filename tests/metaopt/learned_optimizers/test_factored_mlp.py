@@ -41,11 +41,11 @@ def test_derivative_against_finite_differences_in_both_modes():
     flat, unravel = jax.flatten_util.ravel_pytree(meta_params)
     direction = jax.random.normal(jax.random.key(1), flat.shape)
     direction = direction / jnp.linalg.norm(direction)
-    along = lambda t: objective(unravel(flat + t * direction))
+    along = jax.jit(lambda t: objective(unravel(flat + t * direction)))
     step = 1e-2
     numeric = (along(step) - along(-step)) / (2 * step)
     forward = jax.jvp(along, (jnp.float32(0.0),), (jnp.float32(1.0),))[1]
-    reverse = jnp.dot(jax.grad(lambda x: objective(unravel(x)))(flat), direction)
+    reverse = jnp.dot(jax.jit(jax.grad(lambda x: objective(unravel(x))))(flat), direction)
     np.testing.assert_allclose(forward, reverse, rtol=1e-4)
     np.testing.assert_allclose(numeric, reverse, rtol=2e-2)
 

@@ -1,0 +1,201 @@
+"""Exports: what is loaded is what was trained, and anything else is refused in one line."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import safetensors.numpy
+
+import metaopt
+from metaopt import exports, golden, model_card
+from metaopt.baselines.adam import Adam
+from metaopt.learned_optimizers import KINDS, FactoredMLP
+from taskset.errors import InputError
+
+PARAMS = {"weight": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.linspace(0, 1, 4)}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A good export, not to be changed."""
+    path = tmp_path_factory.mktemp("exports") / "good"
+    optimizer = FactoredMLP(step_multiplier=0.5)
+    meta_params = optimizer.init(jax.random.key(3))
+    return metaopt.export(path, optimizer, meta_params, provenance={"seed": 3, "num_steps": 7})
+
+
+@pytest.fixture
+def copy(exported, tmp_path):
+    """A copy of it, to be damaged."""
+    return shutil.copytree(exported, tmp_path / "copy")
+
+
+def one_update(transformation, **extra_args):
+    state = transformation.init(PARAMS)
+    gradients = jax.tree.map(jnp.cos, PARAMS)
+    return transformation.update(gradients, state, PARAMS, **extra_args)[0]
+
+
+def assert_equal(first, second):
+    for x, y in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loads_to_the_same_bits(kind, tmp_path):
+    optimizer = KINDS[kind]()
+    meta_params = optimizer.init(jax.random.key(1))
+    metaopt.export(tmp_path / "out", optimizer, meta_params)
+    loaded = metaopt.load(tmp_path / "out", num_steps=5)
+    assert_equal(one_update(loaded), one_update(optimizer.as_optax(meta_params)))
+    assert exports.read(tmp_path / "out").optimizer == optimizer
+
+
+def test_files_and_their_content(exported):
+    names = {path.name for path in exported.iterdir()}
+    assert names == {"config.json", "model.safetensors", "golden.npz", "README.md"}
+    config = json.loads((exported / "config.json").read_text())
+    assert config["num_meta_params"] == 197
+    assert config["arguments"]["step_multiplier"] == 0.5
+    assert config["constants"]["momentum_decays"] == [0.9, 0.99, 0.999]
+    arrays = safetensors.numpy.load_file(exported / "model.safetensors")
+    assert arrays["network.layer0.weight"].shape == (39, 4)
+    assert "seed: 3" in (exported / "README.md").read_text()
+
+
+def test_learning_rate_is_a_number_or_a_schedule(exported):
+    plain = one_update(metaopt.load(exported, check=False))
+    halved = one_update(metaopt.load(exported, learning_rate=0.5, check=False))
+    assert_equal(halved, jax.tree.map(lambda u: u * 0.5, plain))
+    schedule = optax.constant_schedule(0.5)
+    assert_equal(one_update(metaopt.load(exported, learning_rate=schedule, check=False)), halved)
+
+
+def test_learning_rate_can_be_injected(exported):
+    factory = lambda learning_rate: metaopt.load(exported, learning_rate=learning_rate, check=False)
+    injected = optax.inject_hyperparams(factory)(learning_rate=0.5)
+    halved = metaopt.load(exported, learning_rate=0.5, check=False)
+    assert_equal(one_update(injected), one_update(halved))
+
+
+def test_state_keeps_its_types(exported):
+    transformation = metaopt.load(exported, learning_rate=optax.cosine_decay_schedule(1.0, 9))
+    types = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), tree)
+    state = transformation.init(PARAMS)
+    with jax.numpy_dtype_promotion("standard"):
+        _, after = transformation.update(PARAMS, state, PARAMS)
+    assert types(after) == types(state)
+
+
+def test_the_golden_trajectory_is_that_of_a_plain_loop(exported):
+    arrays = dict(np.load(exported / "golden.npz"))
+    transformation = metaopt.load(exported)
+    params = {name: jnp.asarray(arrays[f"param/{name}"]) for name in golden.SHAPES}
+    state = transformation.init(params)
+    for step in range(golden.NUM_STEPS):
+        gradients = {
+            name: jnp.asarray(arrays[f"noise/{name}"][step]) + 0.1 * params[name] for name in params
+        }
+        updates, state = transformation.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+        for name, param in params.items():
+            np.testing.assert_allclose(param, arrays[f"after/{name}"][step], rtol=1e-4, atol=1e-5)
+
+
+def test_an_existing_folder_is_left_alone(exported):
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+    with pytest.raises(InputError, match="exists"):
+        metaopt.export(exported, FactoredMLP(), FactoredMLP().init(jax.random.key(0)))
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["network"]["layer0"].update(weight=jnp.zeros((38, 4))), r"needs float32\[39, 4\]"),
+        (lambda m: m["network"].pop("layer1"), "lack 'network.layer1.bias'"),
+        (lambda m: m.update(extra=jnp.zeros(1)), "unknown 'extra'"),
+        (lambda m: m.update(momentum_decay=jnp.full(3, jnp.nan)), "not finite"),
+    ],
+)
+def test_meta_params_that_do_not_fit_are_not_exported(change, message, tmp_path):
+    meta_params = FactoredMLP().init(jax.random.key(0))
+    change(meta_params)
+    with pytest.raises(InputError, match=message):
+        metaopt.export(tmp_path / "out", FactoredMLP(), meta_params)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_registered_kinds_are_exported(tmp_path):
+    with pytest.raises(InputError, match="'Adam'"):
+        metaopt.export(tmp_path / "out", Adam(), Adam().init(jax.random.key(0)))
+
+
+def test_edited_weights_are_refused_by_the_golden_trajectory(copy):
+    arrays = safetensors.numpy.load_file(copy / "model.safetensors")
+    arrays["network.layer2.weight"] = arrays["network.layer2.weight"] * np.float32(1.01)
+    safetensors.numpy.save_file(arrays, copy / "model.safetensors")
+    with pytest.raises(InputError, match="does not reproduce its reference trajectory"):
+        metaopt.load(copy)
+
+
+def test_a_file_of_the_wrong_shape_is_refused(copy):
+    arrays = safetensors.numpy.load_file(copy / "model.safetensors")
+    arrays["momentum_decay"] = np.zeros(4, np.float32)
+    safetensors.numpy.save_file(arrays, copy / "model.safetensors")
+    with pytest.raises(InputError, match=r"momentum_decay.*float32\[4\].*needs float32\[3\]"):
+        metaopt.load(copy)
+
+
+def damage_config(**fields):
+    def damage(path):
+        config = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps(config | fields))
+
+    return damage
+
+
+def truncate(name):
+    def damage(path):
+        content = (path / name).read_bytes()
+        (path / name).write_bytes(content[: len(content) // 2])
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate("model.safetensors"), "model.safetensors is damaged"),
+        (truncate("golden.npz"), "golden.npz is damaged"),
+        (truncate("config.json"), "config.json is damaged"),
+        (lambda path: (path / "model.safetensors").unlink(), "cannot be read"),
+        (lambda path: (path / "golden.npz").unlink(), "cannot be read"),
+        (lambda path: (path / "config.json").unlink(), "is not an export"),
+        (damage_config(format_version=99), "has format 99; this metaopt reads 1"),
+        (damage_config(kind="FactoredMPL"), "did you mean 'FactoredMLP'"),
+        (damage_config(arguments={}), "arguments of FactoredMLP"),
+        (damage_config(constants={}), "was made for constants"),
+    ],
+)
+def test_damage_is_named(copy, damage, message):
+    damage(copy)
+    with pytest.raises(InputError, match=message) as caught:
+        metaopt.load(copy)
+    assert str(copy) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_snippet_runs(exported):
+    def loss_of(params):
+        return jnp.sum(jnp.square(params["weight"])) + jnp.sum(jnp.square(params["bias"]))
+
+    loss, gradients = jax.value_and_grad(loss_of)(PARAMS)
+    scope = {"params": PARAMS, "gradients": gradients, "loss": loss}
+    code = model_card.snippet(str(exported), 7)
+    assert len(code.splitlines()) == 5
+    exec(code, scope)
+    assert not np.array_equal(scope["params"]["weight"], PARAMS["weight"])
