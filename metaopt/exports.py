@@ -170,6 +170,12 @@ def read(path: str | os.PathLike[str]) -> Exported:
     return Exported(optimizer, meta_params, config["provenance"])
 
 
+def checksum(meta_params: MetaParams) -> str:
+    """The SHA-256 of meta-parameters, as their `model.safetensors` has it."""
+    arrays = {name: np.asarray(leaf) for name, leaf in _named(meta_params).items()}
+    return hashlib.sha256(safetensors.numpy.save(arrays)).hexdigest()
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """`config.json` of the export at `path`. Raises `InputError` unless it is one of this format."""
     if not (path / CONFIG).is_file():

@@ -18,6 +18,7 @@ import numpy as np
 from metaopt.aggregate import WorkerResult, weighted_mean
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterStep
+from taskset.errors import InputError
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -44,9 +45,15 @@ class JsonLines:
     def __init__(self, path: Path, after_step: int = 0):
         """Appends to `path`, from which the records after outer step `after_step` are dropped.
 
-        So a run that goes on from a checkpoint has every outer step once.
+        So a run that goes on from a checkpoint has every outer step once. Raises `InputError` when
+        a line of `path` is no record.
         """
-        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= after_step]
+        try:
+            kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= after_step]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} has a line that is no record; move it away to go on without the old ones"
+            ) from error
         partial = path.with_name(f"{path.name}.part")
         partial.write_text("".join(kept), encoding="utf-8")
         partial.replace(path)

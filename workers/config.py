@@ -217,10 +217,10 @@ class RunConfig:
 
     def estimators(self) -> dict[str, GradientEstimator]:
         """The estimator of each task, by the name of the task."""
-        split = self.problem.outer_split
+        split, announced = self.problem.outer_split, self.horizon.bounds()[1]
         return {
             task: dataclasses.replace(
-                self.estimator, problem=OptimizerTraining(family, self.optimizer, split)
+                self.estimator, problem=OptimizerTraining(family, self.optimizer, split, announced)
             )
             for task, family in self.families().items()
         }

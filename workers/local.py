@@ -109,6 +109,7 @@ class ProcessPool(RemotePool):
         try:
             return pipe.recv()
         except (EOFError, ConnectionError):
+            process.kill()  # it may have closed its pipe and hang
             return Died(f"process {process.pid} ended with {process.wait(EXIT_SECONDS)}")
 
     def _stop(self, worker: int) -> None:

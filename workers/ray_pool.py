@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, RayActorError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from workers import wire
 from workers.host import WorkerHost
@@ -84,7 +84,9 @@ class RayPool(RemotePool):
 def _outcome(reference: ray.ObjectRef) -> Any:
     try:
         return ray.get(reference)
-    except RayActorError as error:
+    except RayTaskError:  # a fault of the code, not of the cluster
+        raise
+    except RayError as error:
         preempted = isinstance(error, ActorDiedError) and error.preempted
         reason = " ".join(str(error).split())
         return Died(f"its node was preempted: {reason}" if preempted else reason)

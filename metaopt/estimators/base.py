@@ -65,7 +65,7 @@ class GradientEstimator(abc.ABC):
     @property
     @abc.abstractmethod
     def inner_steps(self) -> int:
-        """Inner steps that one call of `estimate` computes, both signs counted."""
+        """Inner steps that one call of `estimate` computes at most, both signs counted."""
 
 
 def mean_over(usable: jax.Array, values: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ from taskset.data.arrays import ArrayDataset
 from taskset.distributions import log_uniform_int, one_of
 from taskset.errors import InputError, unknown_name
 
+LARGEST_WIDTH = 100_000
 ACTIVATIONS = {
     "relu": jax.nn.relu,
     "tanh": jnp.tanh,
@@ -73,8 +74,10 @@ class MLPFamily(TaskFamily):
         if self.activation not in ACTIVATIONS:
             raise unknown_name("activation", self.activation, ACTIVATIONS)
         for width in self.hidden:
-            if width < 1:
-                raise InputError(f"mlp: hidden is {self.hidden}; widths must be at least 1")
+            if not 1 <= width <= LARGEST_WIDTH:
+                raise InputError(
+                    f"mlp: hidden is {self.hidden}; widths must be from 1 to {LARGEST_WIDTH:,}"
+                )
         if self.batch_size < 1:
             raise InputError(f"mlp: batch_size is {self.batch_size}; it must be at least 1")
 

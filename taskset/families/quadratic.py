@@ -13,6 +13,9 @@ from taskset.distributions import log_uniform, log_uniform_int
 from taskset.errors import InputError
 
 
+LARGEST_DIM = 10**9
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Quadratic(Task):
@@ -42,8 +45,8 @@ class QuadraticFamily(TaskFamily):
     batch_size = 0  # no data
 
     def __post_init__(self) -> None:
-        if self.dim < 1:
-            raise InputError(f"quadratic: dim is {self.dim}; it must be at least 1")
+        if not 1 <= self.dim <= LARGEST_DIM:
+            raise InputError(f"quadratic: dim is {self.dim}; it must be from 1 to {LARGEST_DIM:,}")
         if not 1 <= self.condition < math.inf:
             raise InputError(
                 f"quadratic: condition is {self.condition}; it must be at least 1 and finite"

@@ -33,6 +33,11 @@ class Subject(NamedTuple):
     tasks: tuple[str, ...]
     num_steps: int | None  # the longest inner run of meta-training, where it is known
 
+    @property
+    def sha256(self) -> str:
+        """The checksum of the meta-parameters, which says what an evaluation is of."""
+        return exports.checksum(self.meta_params)
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
@@ -52,13 +57,16 @@ class Evaluate:
     def run(self) -> int:
         """Prints the plan, a table and what it says; returns 0."""
         subject = find(self.path, self.checkpoint)
-        tasks, num_steps = self.tasks or subject.tasks, self.steps or subject.num_steps
+        tasks = self.tasks or subject.tasks
+        num_steps = subject.num_steps if self.steps is None else self.steps
         if not tasks:
             raise InputError(f"{self.path} does not say which task it is for; name it by --tasks")
         if num_steps is None:
             raise InputError(f"{self.path} does not say how long to train; give --steps")
         if num_steps < 1:
             raise InputError(f"--steps is {num_steps}; it must be at least 1")
+        if self.seeds < 2:
+            raise InputError(f"--seeds is {self.seeds}; an interval needs 2, better 16 or more")
         families = {task: names.build(task) for task in tasks}
         folder = self.out or self.path / FOLDER
         console = Console(highlight=False, soft_wrap=True)
@@ -77,7 +85,7 @@ class Evaluate:
                 seeds=range(self.seeds),
                 task=task,
             )
-            written = report.as_json(evaluation)
+            written = report.as_json(evaluation) | {"sha256": subject.sha256}
             _print(console, written)
             for path in _write(folder if len(families) == 1 else folder / slug(task), written):
                 console.print(f"wrote {path}")
@@ -103,10 +111,14 @@ def find(path: Path, step: int | None = None) -> Subject:
     )
 
 
-def written_reports(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """The reports that `metaopt evaluate` has written into a run folder, by task."""
-    reports = [json.loads(path.read_bytes()) for path in sorted(folder.glob(f"{FOLDER}/**/{REPORT}"))]
-    return {found["task"]: found for found in reports}
+def written_reports(folder: Path, meta_params: MetaParams) -> dict[str, Mapping[str, Any]]:
+    """What `metaopt evaluate` has written into a run folder about `meta_params`, by task.
+
+    Evaluations of other checkpoints of the run are passed over.
+    """
+    reports = [json.loads(path.read_bytes()) for path in folder.glob(f"{FOLDER}/**/{REPORT}")]
+    of_these = exports.checksum(meta_params)
+    return {found["task"]: found for found in reports if found.get("sha256") == of_these}
 
 
 def slug(task: str) -> str:

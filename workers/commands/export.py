@@ -20,7 +20,8 @@ from workers.commands.evaluate import written_reports
 class Export:
     """Writes the best checkpoint of a run as an export, with the evaluations of the run.
 
-    The evaluations are those that `metaopt evaluate` has written; run it first.
+    The evaluations are those that `metaopt evaluate` has written of this very checkpoint; run it
+    first.
     """
 
     path: tyro.conf.Positional[Path]  # run folder
@@ -40,7 +41,7 @@ class Export:
             trained.config.optimizer,
             trained.meta_params,
             provenance=provenance(trained),
-            evaluations=written_reports(self.path),
+            evaluations=written_reports(self.path, trained.meta_params),
         )
         print(f"exported outer step {trained.step} of {self.path} to {self.out}\n")
         print(model_card.snippet(str(self.out), num_steps), end="")

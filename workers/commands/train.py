@@ -83,7 +83,8 @@ class Train:
         self, console: Console, folder: RunFolder, pool: Pool, start: OuterState, best: Best | None
     ) -> int:
         _print(console, plan.describe_memory(self.settings))
-        _print(console, {"time": "see time left after some outer steps; --dry-run measures first"})
+        # While workers start. What is compiled here, workers of this machine find in the cache.
+        _print(console, plan.describe_cost(self.settings, plan.measure(self.settings)))
         with contextlib.ExitStack() as stack:
             sinks = [
                 stack.enter_context(contextlib.closing(sink))

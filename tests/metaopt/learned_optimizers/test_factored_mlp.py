@@ -13,12 +13,15 @@ PARAMS = {"weight": jnp.linspace(-1, 1, 35).reshape(5, 7), "bias": jnp.linspace(
 def two_steps(meta_params):
     """The parameters after two updates with gradients that depend on them."""
     optimizer = FactoredMLP(step_multiplier=0.1).as_optax(meta_params)
-    params, state = PARAMS, optimizer.init(PARAMS)
-    for scale in (1.0, 0.5):
-        updates, state = optimizer.update(
-            jax.tree.map(lambda p: scale * p + 0.1, params), state, params
-        )
-        params = optax.apply_updates(params, updates)
+
+    def step(carry, scale):
+        params, state = carry
+        gradients = jax.tree.map(lambda p: scale * p + 0.1, params)
+        updates, state = optimizer.update(gradients, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    start = (PARAMS, optimizer.init(PARAMS))
+    (params, _), _ = jax.lax.scan(step, start, jnp.asarray([1.0, 0.5]))  # compiles one step
     return params
 
 

@@ -73,7 +73,7 @@ def test_layers_fit_the_data():
         ({"source": "tdfs"}, "unknown data source 'tdfs'; did you mean 'tfds'?"),
         ({"source": "tfds", "dataset": "../mnist"}, "data set '../mnist' is no name"),
         ({"activation": "rleu"}, "unknown activation 'rleu'; did you mean 'relu'?"),
-        ({"hidden": (32, 0)}, "mlp: hidden is (32, 0); widths must be at least 1"),
+        ({"hidden": (32, 0)}, "mlp: hidden is (32, 0); widths must be from 1 to 100,000"),
         ({"batch_size": 0}, "mlp: batch_size is 0; it must be at least 1"),
     ],
 )
