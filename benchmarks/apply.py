@@ -6,6 +6,7 @@ The update alone, jitted and donated as in a training loop: CPU time of all thre
 as multiples of Adam's, bytes of optimizer state per parameter, and seconds of CPU to compile.
 """
 
+import itertools
 import pathlib
 import time
 from typing import Annotated, Any
@@ -36,12 +37,12 @@ def main(json: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = N
 
 def sizes() -> list[int]:
     """The number of elements of every tensor."""
-    return [n for i, o in zip(WIDTHS[:-1], WIDTHS[1:], strict=True) for n in (i * o, o)]
+    return [n for i, o in itertools.pairwise(WIDTHS) for n in (i * o, o)]
 
 
 def one_optimizer(name: str, optimizer: optax.GradientTransformation) -> dict[str, Any]:
     """The row of one optimizer."""
-    layers = list(zip(WIDTHS[:-1], WIDTHS[1:], strict=True))
+    layers = list(itertools.pairwise(WIDTHS))
     keys = jax.random.split(jax.random.key(0), len(layers))
     params = [
         {"weight": 0.05 * jax.random.normal(key, layer), "bias": jnp.zeros(layer[1])}

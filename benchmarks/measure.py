@@ -15,8 +15,8 @@ import rich.table
 class Timing(NamedTuple):
     """The best wall time and the median CPU time of a call, in seconds.
 
-    The least wall time is what an idle machine takes; CPU time, all threads together, is what a call
-    costs whatever else the machine does.
+    The least wall time is what an idle machine takes; CPU time, all threads together, is what a
+    call costs whatever else the machine does.
     """
 
     wall: float

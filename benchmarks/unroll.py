@@ -3,14 +3,14 @@
     python benchmarks/unroll.py [--json FILE] [--optimizers FactoredMLP] [--estimators PersistentES]
                                 [--models 64-32-10] [--tasks 16] [--truncations 50]
 
-A step is one step of inner training of one task (of one sign, for evolution strategies), batch 128,
-horizon 1,000 in staggered truncations. Each setting runs in a process of its own, which is what a worker
-is: one core, one thread (`NPROC=1`); `--threads 2` and so on give it more. The whole table takes an hour;
-the flags choose a part.
+A step is one step of inner training of one task (of one sign, for evolution strategies), batch
+128, horizon 1,000 in staggered truncations. Each setting runs in a process of its own, which is
+what a worker is: one core, one thread (`NPROC=1`); `--threads 2` and so on give it more. The whole
+table takes an hour; the flags choose a part.
 
 steps/s, steps/CPU-s   per second of wall time (best call) and of CPU time (median call)
-floor                  share of CPU time that remains with SGD in the place of the learned optimizer:
-                       the inner model, its data, and for backprop the derivatives of these
+floor                  share of CPU time that remains with SGD in the place of the learned
+                       optimizer: the inner model, its data, for backprop their derivatives
 compile                CPU seconds; nothing is cached
 temporary, resident    MB: of the compiled program by the compiler's own report; peak of the process
 """

@@ -10,8 +10,8 @@ The path of one outer step, one module each:
     metaopt.checkpoint                 the state is kept, to go on
     metaopt.exports                    the result is handed out, as an optax optimizer
 
-What these are made of: `learned_optimizers` (one architecture a module), `horizons` (how long an inner
-run is), `normalize` (what makes losses of different tasks comparable), `outer_optimizer`. What judges
+What these are made of: `learned_optimizers` (one architecture a module), `horizons` (how long an
+inner run is), `normalize` (what makes losses of tasks comparable), `outer_optimizer`. What judges
 the result: `held_out` runs, `baselines`, `evaluate`, `comparison`, `report`, `curves`.
 
     import metaopt

@@ -1,8 +1,8 @@
 """A learned optimizer against Adam on held-out tasks.
 
-Adam has the best of a grid of learning rates that brackets the optimum, chosen on the very runs that
-are reported: an oracle in Adam's favour. All optimizers see the same tasks, starts and minibatches.
-A run that diverges counts as an infinite loss; none is dropped.
+Adam has the best of a grid of learning rates that brackets the optimum, chosen on the very runs
+that are reported: an oracle in Adam's favour. All optimizers see the same tasks, starts and
+minibatches. A run that diverges counts as an infinite loss; none is dropped.
 """
 
 import dataclasses
@@ -16,8 +16,7 @@ from metaopt import held_out, update_cost
 from metaopt.baselines.adam import SCHEDULES, Adam
 from metaopt.baselines.grid import RATES, Grid, mean_loss, tune_adam
 from metaopt.comparison import Comparison, compare
-from metaopt.held_out import Stream as Stream
-from metaopt.held_out import evaluation_key as evaluation_key
+from metaopt.held_out import Stream
 from metaopt.inner_problem import OptimizerTraining
 from metaopt.learned_optimizers.base import LearnedOptimizer, MetaParams
 from metaopt.update_cost import UpdateCost
@@ -58,7 +57,7 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A learned optimizer beside Adam at its best constant rate, and at its best with cosine decay."""
+    """A learned optimizer beside Adam at its best constant rate, and its best with cosine decay."""
 
     task: str
     num_steps: int
@@ -95,7 +94,8 @@ class Evaluation:
             )
             if not ours < theirs:
                 words = measure.replace("_", " ")
-                lines.append(f"{words} {ours:.4g}, where {name} at rate {rate:.3g} has {theirs:.4g}")
+                better = f"{name} at rate {rate:.3g} has {theirs:.4g}"
+                lines.append(f"{words} {ours:.4g}, where {better}")
         if self.learned.diverged:
             lines.append(f"{self.learned.diverged} of {len(self.seeds)} runs diverged")
         return lines
@@ -123,7 +123,7 @@ def evaluate(
     data = family.load_data() if data is None else data
     keys = held_out.evaluation_keys(stream, seeds)
     example = family.sample(keys[0]).init(keys[0])
-    runs = _train(family, optimizer, meta_params, num_steps, seeds, stream, data)
+    curves, final, test = _train(family, optimizer, meta_params, num_steps, seeds, stream, data)
     cost = update_cost.measure(optimizer.as_optax(meta_params, num_steps=num_steps), example)
     grids = tuple(tune_adam(family, data, keys, num_steps, s, rates) for s in SCHEDULES)
     return Evaluation(
@@ -131,7 +131,7 @@ def evaluate(
         num_steps=num_steps,
         seeds=tuple(seeds),
         stream=stream,
-        learned=Result(LEARNED, None, 0, *runs, cost),
+        learned=Result(LEARNED, None, 0, curves, final, test, cost),
         baselines=tuple(_best_of(grid, num_steps, example) for grid in grids),
         grids=grids,
     )
@@ -146,14 +146,13 @@ def final_losses(
     stream: Stream = "selection",
     data: Dataset | None = None,
 ) -> np.ndarray:
-    """The loss on the whole train split after `num_steps`, of each held-out run: [num_seeds] float32.
+    """The loss on the whole train split after `num_steps`, by held-out run: [num_seeds] float32.
 
-    Compiled once for a family, an optimizer, and numbers of steps and seeds: made to be called again
-    and again while training goes on. `data` spares the loading.
+    Compiled once for a family, an optimizer, and numbers of steps and seeds: made to be called
+    again and again while training goes on. `data` spares the loading.
     """
     data = family.load_data() if data is None else data
-    runs = _train(family, optimizer, meta_params, num_steps, seeds, stream, data)
-    return runs.final_train_loss
+    return _train(family, optimizer, meta_params, num_steps, seeds, stream, data)[1]
 
 
 def _train(
@@ -164,13 +163,17 @@ def _train(
     seeds: Sequence[int],
     stream: Stream,
     data: Dataset,
-) -> held_out.HeldOutRuns:
-    """The held-out runs of one optimizer: numpy leaves [num_seeds, ...]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the held-out runs of one optimizer: curves, final train loss, test loss, by seed."""
     problem = OptimizerTraining(family, optimizer, num_steps=num_steps)
     keys = held_out.evaluation_keys(stream, seeds)
     setting = jax.tree.map(lambda x: jnp.asarray(x)[None], meta_params)
     runs = held_out.train(problem, setting, data, keys, num_steps)
-    return jax.tree.map(lambda x: np.asarray(x[0]), runs)
+    return (
+        np.asarray(runs.curves[0]),
+        np.asarray(runs.final_train_loss[0]),
+        np.asarray(runs.test_loss[0]),
+    )
 
 
 def _best_of(grid: Grid, num_steps: int, example: Params) -> Result:

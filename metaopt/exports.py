@@ -6,8 +6,8 @@
     eval.json           the evaluations that justify it, where there are any
     README.md           model card: use, results, provenance
 
-The folder is written under another name and then renamed: it is whole or not there. No pickle is written
-or read, and reading needs no network.
+The folder is written under another name and then renamed: it is whole or not there. No pickle is
+written or read, and reading needs no network.
 """
 
 import dataclasses
@@ -103,7 +103,7 @@ def export(
         write_durably(temporary / MODEL, model)
         reference = golden.inputs()
         reference |= golden.trajectory(optimizer.as_optax(meta_params), reference)
-        np.savez(temporary / GOLDEN, **reference)
+        np.savez(temporary / GOLDEN, allow_pickle=False, **reference)
         if evaluations:
             write_durably(temporary / EVALUATION, _json(evaluations))
         card = model_card.write(config, evaluations)
@@ -126,8 +126,8 @@ def load(
     """The exported optimizer at `path`, ready for any optax training loop.
 
     `update(gradients, state, params, value=loss)`; `value` is optional. `num_steps` announces the
-    length of training. `learning_rate`, a number or a schedule, multiplies the updates. With `check`
-    the reference trajectory is run first, which takes a second or two.
+    length of training. `learning_rate`, a number or a schedule, multiplies the updates. With
+    `check` the reference trajectory is run first, which takes some seconds.
 
     Raises `InputError` when a file is missing, damaged or of another format, when a meta-parameter
     has the wrong shape, dtype or is not finite, and when the trajectory is not the reference.
@@ -177,7 +177,7 @@ def checksum(meta_params: MetaParams) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """`config.json` of the export at `path`. Raises `InputError` unless it is one of this format."""
+    """`config.json` of the export at `path`. Raises `InputError` unless it is of this format."""
     if not (path / CONFIG).is_file():
         raise InputError(f"{path} is not an export: it has no {CONFIG}")
     try:
@@ -254,9 +254,9 @@ def _scaled(
         rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
         updates, inner = transformation.update(gradients, state.inner, params, **extra_args)
         updates = jax.tree.map(lambda u: u * jnp.asarray(rate).astype(u.dtype), updates)
-        return updates, ScaledState(optax.safe_increment(state.step), inner)
+        return updates, ScaledState(jnp.asarray(optax.safe_increment(state.step)), inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def _json(value: Any) -> bytes:

@@ -24,7 +24,7 @@ params = optax.apply_updates(params, updates)
 
 
 def snippet(path: str, num_steps: int | None) -> str:
-    """Five lines that use the export at `path`, given `params`, their `gradients` and the `loss`."""
+    """Five lines that use the export at `path`, given `params`, `gradients` and the `loss`."""
     return SNIPPET.format(path=path, num_steps=num_steps)
 
 

@@ -12,7 +12,6 @@ from taskset.base import Batch, Key, NoData, Params, Task, TaskFamily
 from taskset.distributions import log_uniform, log_uniform_int
 from taskset.errors import InputError
 
-
 LARGEST_DIM = 10**9
 
 

@@ -116,7 +116,10 @@ def test_an_existing_folder_is_left_alone(exported):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m["network"]["layer0"].update(weight=jnp.zeros((38, 4))), r"needs float32\[39, 4\]"),
+        (
+            lambda m: m["network"]["layer0"].update(weight=jnp.zeros((38, 4))),
+            r"needs float32\[39, 4\]",
+        ),
         (lambda m: m["network"].pop("layer1"), "lack 'network.layer1.bias'"),
         (lambda m: m.update(extra=jnp.zeros(1)), "unknown 'extra'"),
         (lambda m: m.update(momentum_decay=jnp.full(3, jnp.nan)), "not finite"),

@@ -142,4 +142,6 @@ def _write(folder: Path, written: Mapping[str, Any]) -> list[Path]:
         partial.replace(folder / REPORT)
         return [folder / REPORT, *curves.draw(written, folder)]
     except OSError as error:
-        raise InputError(f"cannot write into {folder}: {error.strerror}; give another --out") from error
+        raise InputError(
+            f"cannot write into {folder}: {error.strerror}; give another --out"
+        ) from error
