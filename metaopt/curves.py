@@ -53,7 +53,7 @@ def _plot(axes: Axes, report: Mapping[str, Any]) -> None:
         axes.plot(steps, median, color=color, linewidth=width, solid_capstyle="round")
         ends.append(median[np.isfinite(median)][-1] if np.isfinite(median).any() else np.nan)
     axes.set_yscale("log")
-    axes.set_xlim(0, report["num_steps"] - 1)
+    axes.set_xlim(0, max(1, report["num_steps"] - 1))
     _label_ends(axes, ends, [_label(result) for result in results])
     _clean(axes)
     axes.set_xlabel("inner step")
@@ -67,7 +67,9 @@ def _plot(axes: Axes, report: Mapping[str, Any]) -> None:
 def _label_ends(axes: Axes, ends: Sequence[float], labels: Sequence[str]) -> None:
     """Writes each label at the right of its line, moved apart where lines end close together."""
     to_axes = lambda loss: (axes.transData + axes.transAxes.inverted()).transform((0, loss))[1]
-    heights = {i: to_axes(end) if np.isfinite(end) else 1.0 for i, end in enumerate(ends)}
+    # A loss of 0 is infinitely far below a logarithmic axis.
+    height = lambda end: float(np.clip(to_axes(end), 0, 1)) if np.isfinite(end) else 1.0
+    heights = {i: height(end) for i, end in enumerate(ends)}
     order = sorted(heights, key=heights.__getitem__)
     positions = [heights[i] for i in order]
     for above in range(1, len(positions)):

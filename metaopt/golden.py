@@ -57,4 +57,4 @@ def deviation(
         travelled = np.max(np.abs(reference - arrays[f"param/{name}"][None]))
         error = np.max(np.abs(found[f"after/{name}"] - reference))
         shares.append(float(error / travelled) if travelled > 0 else float(error))
-    return float(np.nan_to_num(max(shares), nan=np.inf))
+    return float(np.nan_to_num(np.max(shares), nan=np.inf))

@@ -44,3 +44,10 @@ def ray_address():
             yield address
         process.stdin.close()
         assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="module")
+def standard_promotion():
+    """For modules that run optax's Adam, which takes float ** int."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield

@@ -1,6 +1,8 @@
 """Adam at a grid of learning rates that brackets the best one."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -68,7 +70,7 @@ def tune_adam(
     it brackets the best. Raises `InputError` when `rates` are not at least two ascending positive
     numbers.
     """
-    if len(rates) < 2 or min(rates) <= 0 or sorted(set(rates)) != list(rates):
+    if len(rates) < 2 or not all(0 < low < high < math.inf for low, high in pairwise(rates)):
         raise InputError(f"learning rates are {list(rates)}; give two or more, positive, ascending")
     problem = OptimizerTraining(family, Adam(schedule), num_steps=num_steps)
 

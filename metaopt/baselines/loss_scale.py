@@ -72,9 +72,9 @@ def _fingerprint(data: Dataset) -> str:
 
 def _read(path: pathlib.Path) -> LossScale | None:
     """What is kept at `path`; None when there is nothing, or nothing that can be read."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(path.read_text())
-        return LossScale(np.float32(kept["initial"]), np.float32(kept["best"]))
+        return LossScale(*(np.float32(float(kept[name])) for name in LossScale._fields))
     return None
 
 
