@@ -80,40 +80,44 @@ def export(
     path = Path(path)
     if path.exists():
         raise InputError(f"export folder {path} exists; choose another, or remove it first")
-    kind = type(optimizer).__name__
-    if KINDS.get(kind) is not type(optimizer):
-        raise unknown_name("learned optimizer to export", kind, KINDS)
+    if KINDS.get(type(optimizer).__name__) is not type(optimizer):
+        raise unknown_name("learned optimizer to export", type(optimizer).__name__, KINDS)
     arrays = _checked(_named(meta_params), optimizer, "the meta-parameters")
-    model = safetensors.numpy.save(arrays)
-    config = {
-        "format_version": FORMAT_VERSION,
-        "kind": kind,
-        "arguments": dataclasses.asdict(optimizer),
-        "constants": dict(optimizer.constants),
-        "meaning": MEANING,
-        "num_meta_params": int(sum(x.size for x in arrays.values())),
-        "sha256": {MODEL: hashlib.sha256(model).hexdigest()},
-        "provenance": dict(provenance),
-    }
+    config = _config(optimizer, arrays, provenance)
+    reference = golden.inputs()
+    reference |= golden.trajectory(optimizer.as_optax(meta_params), reference)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         write_durably(temporary / CONFIG, _json(config))
-        write_durably(temporary / MODEL, model)
-        reference = golden.inputs()
-        reference |= golden.trajectory(optimizer.as_optax(meta_params), reference)
+        write_durably(temporary / MODEL, safetensors.numpy.save(arrays))
         np.savez(temporary / GOLDEN, allow_pickle=False, **reference)
         if evaluations:
             write_durably(temporary / EVALUATION, _json(evaluations))
-        card = model_card.write(config, evaluations)
-        write_durably(temporary / CARD, card.encode())
+        write_durably(temporary / CARD, model_card.write(config, evaluations).encode())
         temporary.rename(path)
     except OSError as error:
         raise InputError(f"cannot write export {path}: {error.strerror}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def _config(
+    optimizer: LearnedOptimizer, arrays: Mapping[str, np.ndarray], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of `config.json`."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": type(optimizer).__name__,
+        "arguments": dataclasses.asdict(optimizer),
+        "constants": dict(optimizer.constants),
+        "meaning": MEANING,
+        "num_meta_params": int(sum(x.size for x in arrays.values())),
+        "sha256": {MODEL: hashlib.sha256(safetensors.numpy.save(dict(arrays))).hexdigest()},
+        "provenance": dict(provenance),
+    }
 
 
 def load(

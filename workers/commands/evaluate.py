@@ -1,5 +1,6 @@
 """`metaopt evaluate`: a learned optimizer against tuned Adam on held-out tasks."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -57,17 +58,8 @@ class Evaluate:
     def run(self) -> int:
         """Prints the plan, a table and what it says; returns 0."""
         subject = find(self.path, self.checkpoint)
-        tasks = self.tasks or subject.tasks
-        num_steps = subject.num_steps if self.steps is None else self.steps
-        if not tasks:
-            raise InputError(f"{self.path} does not say which task it is for; name it by --tasks")
-        if num_steps is None:
-            raise InputError(f"{self.path} does not say how long to train; give --steps")
-        if num_steps < 1:
-            raise InputError(f"--steps is {num_steps}; it must be at least 1")
-        if self.seeds < 2:
-            raise InputError(f"--seeds is {self.seeds}; an interval needs 2, better 16 or more")
-        families = {task: names.build(task) for task in tasks}
+        families = {task: names.build(task) for task in self._tasks(subject)}
+        num_steps = self._num_steps(subject)
         folder = self.out or self.path / FOLDER
         console = Console(highlight=False, soft_wrap=True)
         tuning = len(RATES) * len(SCHEDULES) * self.seeds
@@ -90,6 +82,22 @@ class Evaluate:
             for path in _write(folder if len(families) == 1 else folder / slug(task), written):
                 console.print(f"wrote {path}")
         return 0
+
+    def _tasks(self, subject: Subject) -> tuple[str, ...]:
+        tasks = self.tasks or subject.tasks
+        if not tasks:
+            raise InputError(f"{self.path} does not say which task it is for; name it by --tasks")
+        return tasks
+
+    def _num_steps(self, subject: Subject) -> int:
+        num_steps = subject.num_steps if self.steps is None else self.steps
+        if num_steps is None:
+            raise InputError(f"{self.path} does not say how long to train; give --steps")
+        if num_steps < 1:
+            raise InputError(f"--steps is {num_steps}; it must be at least 1")
+        if self.seeds < 2:
+            raise InputError(f"--seeds is {self.seeds}; an interval needs 2, better 16 or more")
+        return num_steps
 
 
 def find(path: Path, step: int | None = None) -> Subject:
@@ -114,11 +122,20 @@ def find(path: Path, step: int | None = None) -> Subject:
 def written_reports(folder: Path, meta_params: MetaParams) -> dict[str, Mapping[str, Any]]:
     """What `metaopt evaluate` has written into a run folder about `meta_params`, by task.
 
-    Evaluations of other checkpoints of the run are passed over.
+    Evaluations of other checkpoints of the run are passed over. Raises `InputError` for a file that
+    is none.
     """
-    reports = [json.loads(path.read_bytes()) for path in folder.glob(f"{FOLDER}/**/{REPORT}")]
+    reports = [_read(path) for path in sorted(folder.glob(f"{FOLDER}/**/{REPORT}"))]
     of_these = exports.checksum(meta_params)
     return {found["task"]: found for found in reports if found.get("sha256") == of_these}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        found = json.loads(path.read_bytes())
+        if isinstance(found, dict) and "task" in found:
+            return found
+    raise InputError(f"{path} is damaged: it is no evaluation; evaluate again, or remove it")
 
 
 def slug(task: str) -> str:
