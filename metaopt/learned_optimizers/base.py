@@ -54,7 +54,7 @@ def accumulator_dtype(param: jax.Array | jax.ShapeDtypeStruct) -> jnp.dtype:
 
 def zeros_like_params(params: Any) -> Any:
     """An accumulator of zeros for every tensor of `params`."""
-    return jax.tree.map(lambda p: jnp.zeros(p.shape, accumulator_dtype(p)), params)
+    return jax.tree.map(lambda p: jnp.zeros_like(p, accumulator_dtype(p)), params)
 
 
 def map_tensors(

@@ -98,9 +98,9 @@ class FactoredMLP(LearnedOptimizer):
         sizes = (NUM_FEATURES, self.hidden_size, self.hidden_size, 2)
         return {
             "network": init_network(key, sizes),
-            "momentum_decay": jnp.zeros(len(MOMENTUM_DECAYS)),
-            "second_moment_decay": jnp.zeros(len(SECOND_MOMENT_DECAYS)),
-            "factored_decay": jnp.zeros(len(FACTORED_DECAYS)),
+            "momentum_decay": jnp.zeros(len(MOMENTUM_DECAYS), jnp.float32),
+            "second_moment_decay": jnp.zeros(len(SECOND_MOMENT_DECAYS), jnp.float32),
+            "factored_decay": jnp.zeros(len(FACTORED_DECAYS), jnp.float32),
         }
 
     def as_optax(

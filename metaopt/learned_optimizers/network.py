@@ -20,8 +20,10 @@ def init_network(key: Key, sizes: Sequence[int]) -> Weights:
     """Weights normal with deviation inputs^-1/2, truncated at 2 deviations; biases zero."""
     layers = {}
     for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-        draw = jax.random.truncated_normal(jax.random.fold_in(key, index), -2, 2, (fan_in, fan_out))
-        layers[f"layer{index}"] = {"weight": draw * fan_in**-0.5, "bias": jnp.zeros(fan_out)}
+        key_layer, shape = jax.random.fold_in(key, index), (fan_in, fan_out)
+        draw = jax.random.truncated_normal(key_layer, -2, 2, shape, jnp.float32)
+        bias = jnp.zeros(fan_out, jnp.float32)
+        layers[f"layer{index}"] = {"weight": draw * fan_in**-0.5, "bias": bias}
     return layers
 
 
