@@ -1,6 +1,6 @@
 """How much faster two workers are than one.
 
-    python benchmarks/workers.py [--pool ray] [--rounds 20] [--json FILE]
+    python benchmarks/scaling.py [--pool ray] [--rounds 20] [--json FILE]
 
 PersistentES on FactoredMLP, 16 tasks, truncation 50, MLP 64-32-10, batch 128. A pool of one worker
 and a pool of two stand side by side and take turns of one second, so both meet the same machine;
