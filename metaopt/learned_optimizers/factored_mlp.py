@@ -206,25 +206,20 @@ def _features(inputs: Inputs) -> Features:
     axes = factored_axes(gradient.shape)
     inverse_root = jax.lax.rsqrt(second_moment + ROOT_EPSILON)
     full = {0: gradient, 1: param, 5: second_moment, 9: inverse_root}
-    full |= {2 + i: m for i, m in enumerate(momentum)}
-    full |= {6 + i: m * inverse_root for i, m in enumerate(momentum)}
-    inverse_roots = lambda values: {
-        i: jax.lax.rsqrt(x + STATISTIC_EPSILON) for i, x in enumerate(values)
-    }
-    if axes is None:
-        for i, (m, v) in enumerate(zip(momentum, row, strict=True)):
-            full[10 + i] = gradient * jax.lax.rsqrt(v + FACTOR_EPSILON)
-            full[13 + i] = full[16 + i] = v
-            full[19 + i] = full[22 + i] = jax.lax.rsqrt(v + STATISTIC_EPSILON)
-            full[25 + i] = m * jax.lax.rsqrt(v + ROOT_EPSILON)
-        return Features(full, {}, {})
-    for i, (m, r, c) in enumerate(zip(momentum, row, column, strict=True)):
-        factors = _factors(r, c, axes)
-        factor = factors[0] * factors[1]
-        full[10 + i] = gradient * factor
-        full[25 + i] = m * factor
-    rows = dict(enumerate(row, 13)) | {19 + i: x for i, x in inverse_roots(row).items()}
-    columns = dict(enumerate(column, 16)) | {22 + i: x for i, x in inverse_roots(column).items()}
+    rows, columns = {}, {}
+    for i, (m, r) in enumerate(zip(momentum, row, strict=True)):
+        full |= {2 + i: m, 6 + i: m * inverse_root}
+        row_root = jax.lax.rsqrt(r + STATISTIC_EPSILON)
+        if axes is None:  # `r` is the full second moment, for rows and columns alike
+            full[10 + i] = gradient * jax.lax.rsqrt(r + FACTOR_EPSILON)
+            full |= {13 + i: r, 16 + i: r, 19 + i: row_root, 22 + i: row_root}
+            full[25 + i] = m * jax.lax.rsqrt(r + ROOT_EPSILON)
+            continue
+        row_factor, column_factor = _factors(r, column[i], axes)
+        full |= {10 + i: gradient * (row_factor * column_factor)}
+        full |= {25 + i: m * (row_factor * column_factor)}
+        rows |= {13 + i: r, 19 + i: row_root}
+        columns |= {16 + i: column[i], 22 + i: jax.lax.rsqrt(column[i] + STATISTIC_EPSILON)}
     return Features(full, rows, columns)
 
 
@@ -239,8 +234,8 @@ def _mean_squares(inputs: Inputs, features: Features) -> dict[int, jax.Array]:
     """The mean square of every feature, each [], over the tensor.
 
     A reduction on a CPU reads its operand from memory, so each feature that is not an input would
-    be written out first: ten times the memory traffic of the update itself. Of a matrix, all mean
-    squares are products of few squares with rows, columns and each other.
+    be written out first, which takes longer than the update itself. Of a matrix, all mean squares
+    are products of few squares with rows, columns and each other.
     """
     parts = features.full | features.row | features.column
     axes = factored_axes(inputs.gradient.shape)
