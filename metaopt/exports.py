@@ -40,6 +40,14 @@ CONFIG, MODEL, GOLDEN, EVALUATION, CARD = (
     "eval.json",
     "README.md",
 )
+# What `load` needs of config.json.
+FIELDS: dict[str, type] = {
+    "kind": str,
+    "arguments": dict,
+    "constants": dict,
+    "sha256": dict,
+    "provenance": dict,
+}
 MEANING = {
     "update": "params <- params + update(gradients, state, params), as in optax",
     "num_steps": "announced length of training; ignored by architectures without a horizon",
@@ -136,31 +144,33 @@ def load(
     Raises `InputError` when a file is missing, damaged or of another format, when a meta-parameter
     has the wrong shape, dtype or is not finite, and when the trajectory is not the reference.
     """
-    exported = read(path)
+    # Files hold numbers even when a jitted function loads them, as under `inject_hyperparams`.
+    with jax.ensure_compile_time_eval():
+        exported = read(path)
+        if check:
+            _check_trajectory(exported, path)
     transformation = exported.optimizer.as_optax(exported.meta_params, num_steps=num_steps)
-    if check:
-        away = golden.deviation(exported.optimizer.as_optax(exported.meta_params), _golden(path))
-        if not away < golden.TOLERANCE:
-            raise InputError(
-                f"export {path} does not reproduce its reference trajectory: it is off by "
-                f"{away:.2g} of the way, the limit is {golden.TOLERANCE:g}; "
-                f"it was changed, or made by code that computes something else"
-            )
     return _scaled(transformation, learning_rate)
+
+
+def _check_trajectory(exported: Exported, path: str | os.PathLike[str]) -> None:
+    away = golden.deviation(exported.optimizer.as_optax(exported.meta_params), _golden(path))
+    if not away < golden.TOLERANCE:
+        raise InputError(
+            f"export {path} does not reproduce its reference trajectory: it is off by "
+            f"{away:.2g} of the way, the limit is {golden.TOLERANCE:g}; "
+            f"it was changed, or made by code that computes something else"
+        )
 
 
 def read(path: str | os.PathLike[str]) -> Exported:
     """What the export at `path` holds, all but the trajectory checked. Raises as `load` does."""
     path = Path(path)
     config = read_config(path)
-    kind, arguments = config["kind"], config["arguments"]
+    kind = config["kind"]
     if kind not in KINDS:
         raise unknown_name(f"learned optimizer in {path / CONFIG}:", kind, KINDS)
-    fields = {field.name for field in dataclasses.fields(KINDS[kind])}
-    if set(arguments) != fields:
-        odd = sorted(fields.symmetric_difference(arguments))
-        raise InputError(f"{path / CONFIG}: arguments of {kind} are {sorted(fields)}, see {odd}")
-    optimizer = KINDS[kind](**arguments)
+    optimizer = _build(kind, config["arguments"], path / CONFIG)
     constants = json.loads(json.dumps(dict(optimizer.constants)))
     if config["constants"] != constants:
         raise InputError(
@@ -168,6 +178,8 @@ def read(path: str | os.PathLike[str]) -> Exported:
             f"this metaopt's {kind} has {constants}; load it with the version that made it"
         )
     arrays = _checked(_arrays(path / MODEL), optimizer, str(path / MODEL))
+    if config["sha256"].get(MODEL) != hashlib.sha256((path / MODEL).read_bytes()).hexdigest():
+        raise InputError(f"{path / MODEL} does not have its checksum in {CONFIG}: it was changed")
     shapes = jax.eval_shape(optimizer.init, jax.random.key(0))
     leaves = [jnp.asarray(arrays[name]) for name in _named(shapes)]
     meta_params = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
@@ -187,14 +199,33 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads((path / CONFIG).read_bytes())
         version = config["format_version"]
-        missing = {"kind", "arguments", "constants", "provenance"} - set(config)
-    except (ValueError, KeyError, TypeError) as error:
+        odd = [name for name, kind in FIELDS.items() if not isinstance(config.get(name), kind)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path / CONFIG} is damaged: it is no configuration") from error
     if version != FORMAT_VERSION:
         raise InputError(f"export {path} has format {version}; this metaopt reads {FORMAT_VERSION}")
-    if missing:
-        raise InputError(f"{path / CONFIG} is damaged: it lacks {sorted(missing)}")
+    if odd:
+        raise InputError(f"{path / CONFIG} is damaged: see {odd}, missing or of the wrong type")
     return config
+
+
+def _build(kind: str, arguments: Mapping[str, Any], file: Path) -> LearnedOptimizer:
+    """The optimizer that `config.json` describes; `InputError` when it describes none."""
+    defaults = {field.name: field.default for field in dataclasses.fields(KINDS[kind])}
+    if set(arguments) != set(defaults):
+        odd = sorted(set(defaults).symmetric_difference(arguments))
+        raise InputError(f"{file}: arguments of {kind} are {sorted(defaults)}, see {odd}")
+    for name, default in defaults.items():
+        if type(arguments[name]) not in {type(default), int}:
+            raise InputError(
+                f"{file}: {name} is {arguments[name]!r}; {kind} needs {type(default).__name__}"
+            )
+    optimizer = KINDS[kind](**arguments)
+    try:
+        jax.eval_shape(optimizer.init, jax.random.key(0))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{file}: {optimizer} cannot be built; an argument is wrong") from error
+    return optimizer
 
 
 def _named(tree: Any) -> dict[str, Any]:
@@ -235,15 +266,16 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 def _golden(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     file = Path(path) / GOLDEN
     wanted = {name: array.shape for name, array in golden.inputs().items()}
+    wanted |= {f"after/{name}": (golden.NUM_STEPS, *x) for name, x in golden.SHAPES.items()}
     try:
         with np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{file} is damaged: it is no reference trajectory") from error
-    after = {f"after/{name}": (golden.NUM_STEPS, *shape) for name, shape in golden.SHAPES.items()}
-    if {name: array.shape for name, array in arrays.items()} != wanted | after:
+    found = {name: array.shape for name, array in arrays.items() if array.dtype == np.float32}
+    if found != wanted:
         raise InputError(f"{file} is damaged: it is no reference trajectory")
     return arrays
 

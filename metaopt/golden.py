@@ -43,7 +43,10 @@ def trajectory(
         return (params, state), params
 
     run = jax.jit(lambda params, noise: jax.lax.scan(step, (params, optimizer.init(params)), noise))
-    return {f"after/{name}": np.asarray(x) for name, x in run(params, noise)[1].items()}
+    # Accelerators may round the factors of matrix products, beyond the tolerance, unless told.
+    with jax.default_matmul_precision("highest"):
+        after = run(params, noise)[1]
+    return {f"after/{name}": np.asarray(x) for name, x in after.items()}
 
 
 def deviation(

@@ -1,5 +1,7 @@
 """Exports: what is loaded is what was trained, and anything else is refused in one line."""
 
+import dataclasses
+import hashlib
 import json
 import shutil
 
@@ -75,11 +77,14 @@ def test_learning_rate_is_a_number_or_a_schedule(exported):
     assert_equal(one_update(metaopt.load(exported, learning_rate=schedule, check=False)), halved)
 
 
-def test_learning_rate_can_be_injected(exported):
-    factory = lambda learning_rate: metaopt.load(exported, learning_rate=learning_rate, check=False)
-    injected = optax.inject_hyperparams(factory)(learning_rate=0.5)
+@pytest.mark.parametrize("check", [True, False])
+def test_numbers_can_be_injected(exported, check: bool):
+    inject = optax.inject_hyperparams(metaopt.load)
+    injected = inject(str(exported), learning_rate=0.5, num_steps=5, check=check)
     halved = metaopt.load(exported, learning_rate=0.5, check=False)
-    assert_equal(one_update(injected), one_update(halved))
+    jitted = optax.GradientTransformationExtraArgs(jax.jit(injected.init), jax.jit(injected.update))
+    for x, y in zip(*map(jax.tree.leaves, map(one_update, (jitted, halved))), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7)
 
 
 def test_state_keeps_its_types(exported):
@@ -138,10 +143,22 @@ def test_only_registered_kinds_are_exported(tmp_path):
         metaopt.export(tmp_path / "out", Adam(), Adam().init(jax.random.key(0)))
 
 
+def edit_weights(path, factor: float) -> None:
+    arrays = safetensors.numpy.load_file(path / "model.safetensors")
+    arrays["network.layer2.weight"] = arrays["network.layer2.weight"] * np.float32(factor)
+    safetensors.numpy.save_file(arrays, path / "model.safetensors")
+
+
+def test_edited_weights_are_refused_by_their_checksum(copy):
+    edit_weights(copy, 1 + 1e-6)
+    with pytest.raises(InputError, match=r"model\.safetensors does not have its checksum"):
+        metaopt.load(copy, check=False)
+
+
 def test_edited_weights_are_refused_by_the_golden_trajectory(copy):
-    arrays = safetensors.numpy.load_file(copy / "model.safetensors")
-    arrays["network.layer2.weight"] = arrays["network.layer2.weight"] * np.float32(1.01)
-    safetensors.numpy.save_file(arrays, copy / "model.safetensors")
+    edit_weights(copy, 1.01)
+    content = (copy / "model.safetensors").read_bytes()
+    damage_config(sha256={"model.safetensors": hashlib.sha256(content).hexdigest()})(copy)
     with pytest.raises(InputError, match="does not reproduce its reference trajectory"):
         metaopt.load(copy)
 
@@ -158,6 +175,19 @@ def damage_config(**fields):
     def damage(path):
         config = json.loads((path / "config.json").read_text())
         (path / "config.json").write_text(json.dumps(config | fields))
+
+    return damage
+
+
+def damage_argument(name, value):
+    arguments = dataclasses.asdict(FactoredMLP()) | {name: value}
+    return damage_config(arguments=arguments)
+
+
+def damage_golden(name, array):
+    def damage(path):
+        arrays = dict(np.load(path / "golden.npz"))
+        np.savez(path / "golden.npz", **(arrays | {name: array}))
 
     return damage
 
@@ -181,7 +211,17 @@ def truncate(name):
         (lambda path: (path / "config.json").unlink(), "is not an export"),
         (damage_config(format_version=99), "has format 99; this metaopt reads 1"),
         (damage_config(kind="FactoredMPL"), "did you mean 'FactoredMLP'"),
+        (damage_config(kind=["FactoredMLP"]), r"config.json is damaged: see \['kind'\]"),
         (damage_config(arguments={}), "arguments of FactoredMLP"),
+        (damage_config(arguments=[1]), r"config.json is damaged: see \['arguments'\]"),
+        (damage_argument("hidden_size", "abc"), "hidden_size is 'abc'; FactoredMLP needs int"),
+        (damage_argument("hidden_size", True), "hidden_size is True"),
+        (damage_argument("hidden_size", -1), "hidden_size=-1.*cannot be built"),
+        (damage_argument("step_multiplier", None), "step_multiplier is None"),
+        (damage_golden("param/scalar", np.zeros(3, np.float32)), "golden.npz is damaged"),
+        (damage_golden("param/scalar", np.asarray("x")), "golden.npz is damaged"),
+        (lambda path: (path / "golden.npz").write_bytes(b""), "golden.npz is damaged"),
+        (lambda path: (path / "config.json").write_text("[1]"), "config.json is damaged"),
         (damage_config(constants={}), "was made for constants"),
     ],
 )

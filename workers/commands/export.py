@@ -65,10 +65,11 @@ def provenance(trained: run_folder.Trained) -> dict[str, Any]:
 
 def _git_commit() -> str | None:
     """The commit of the code, where it runs from a clone."""
-    folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    file = Path(__file__)
+    # That it knows this file tells a clone from a repository that merely contains the environment.
+    command = ["git", "-C", str(file.parent), "rev-parse", "HEAD", f"HEAD:./{file.name}"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
+    return found.stdout.split()[0]
