@@ -39,7 +39,7 @@ from metaopt.inner_problem import OptimizerTraining
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
 from taskset.base import Dataset, Key, TaskFamily
 from taskset.data.arrays import ArrayDataset
-from taskset.families.mlp import MLPClassification
+from taskset.families.mlp import MLPClassification, plain_mlp
 
 NUM_EXAMPLES = 10_000
 
@@ -57,9 +57,10 @@ class RandomImages(TaskFamily):
         labels = draw.randint(0, self.widths[-1], NUM_EXAMPLES).astype(np.int32)
         return ArrayDataset({"train": {"image": jnp.asarray(images), "label": jnp.asarray(labels)}})
 
-    def sample(self, key: Key) -> MLPClassification:
-        del key
-        return MLPClassification(self.widths, "relu")
+    def sample(self, data: Dataset, key: Key) -> MLPClassification:
+        del data, key
+        inputs, *hidden, num_classes = self.widths
+        return plain_mlp((1, inputs, 1), tuple(hidden), num_classes, "relu", self.batch_size)
 
 
 @dataclasses.dataclass(frozen=True)

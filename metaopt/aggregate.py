@@ -33,6 +33,7 @@ class WorkerResult(NamedTuple):
     outer_step: int  # of the Weights it used, so that staleness can be judged
     estimate: Estimate
     seconds: float  # wall time of the estimate
+    compile_seconds: float = 0.0  # of those, spent on compiling programs
 
 
 class Dropped(NamedTuple):

@@ -122,7 +122,7 @@ def evaluate(
         raise InputError(f"evaluation on {len(set(seeds))} seeds; an interval needs 2, better 16")
     data = family.load_data() if data is None else data
     keys = held_out.evaluation_keys(stream, seeds)
-    example = family.sample(keys[0]).init(keys[0])
+    example = family.sample(data, keys[0]).init(keys[0])
     curves, final, test = _train(family, optimizer, meta_params, num_steps, seeds, stream, data)
     cost = update_cost.measure(optimizer.as_optax(meta_params, num_steps=num_steps), example)
     grids = tuple(tune_adam(family, data, keys, num_steps, s, rates) for s in SCHEDULES)

@@ -48,7 +48,6 @@ def _tag(stream: Stream) -> int:
     return crc32(stream.encode())
 
 
-@jax.jit(static_argnames=("problem", "num_steps"))
 def train(
     problem: OptimizerTraining, settings: MetaParams, data: Dataset, keys: Key, num_steps: int
 ) -> HeldOutRuns:
@@ -57,7 +56,13 @@ def train(
     The leaves of `settings` are meta-parameters stacked to [num_settings, ...]; `keys` is
     [num_seeds]. Memory is that of `RUNS_AT_ONCE` runs.
     """
+    return _train(problem.program(), settings, data, keys, num_steps)
 
+
+@jax.jit(static_argnames=("problem", "num_steps"))
+def _train(
+    problem: OptimizerTraining, settings: MetaParams, data: Dataset, keys: Key, num_steps: int
+) -> HeldOutRuns:
     def one_run(setting: MetaParams, key: Key) -> HeldOutRuns:
         key_init, key_steps, key_end = jax.random.split(key, 3)
         step = lambda state, key: problem.step(setting, state, data, key)

@@ -2,9 +2,10 @@
 
 import abc
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import LearnedOptimizer, MetaParams
@@ -33,6 +34,13 @@ class InnerProblem(abc.ABC):
     def outer_loss(self, meta_params: MetaParams, state: Any, data: Dataset, key: Key) -> jax.Array:
         """The outer loss of `state` itself, [] float32, for objectives that see the end only."""
 
+    def program(self) -> Self:
+        """What a compiled program depends on: equal for problems that can share one.
+
+        Its methods take the data of any of those problems; it is not to be sent or kept.
+        """
+        return self
+
 
 class InnerState(NamedTuple):
     """One inner training run, anywhere between its start and its end."""
@@ -40,6 +48,7 @@ class InnerState(NamedTuple):
     task: Task
     params: Params
     opt_state: Any
+    late: Any = None  # gradients that have yet to arrive, the oldest first, leaves [delay, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +69,17 @@ class OptimizerTraining(InnerProblem):
     def load_data(self) -> Dataset:
         return self.family.load_data()
 
+    def program(self) -> Self:
+        return dataclasses.replace(self, family=self.family.program())
+
     def init(self, meta_params: MetaParams, data: Dataset, key: Key) -> InnerState:
-        del data
         key_task, key_params = jax.random.split(key)
-        task = self.family.sample(key_task)
+        task = self.family.sample(data, key_task)
         params = task.init(key_params)
-        return InnerState(task, params, self._optimizer(meta_params).init(params))
+        late, delay = None, self.family.gradient_delay
+        if delay:
+            late = jax.tree.map(lambda x: jnp.zeros((delay, *x.shape), x.dtype), params)
+        return InnerState(task, params, self._optimizer(meta_params).init(params), late)
 
     def step(
         self, meta_params: MetaParams, state: InnerState, data: Dataset, key: Key
@@ -73,11 +87,14 @@ class OptimizerTraining(InnerProblem):
         key_batch, key_loss, key_outer = jax.random.split(key, 3)
         batch = data.sample("train", key_batch, self.family.batch_size)
         loss, grads = jax.value_and_grad(state.task.loss)(state.params, batch, key_loss)
+        late = state.late
+        if late is not None:
+            grads, late = _delayed(grads, late)
         updates, opt_state = self._optimizer(meta_params).update(
             grads, state.opt_state, state.params, value=loss
         )
         params = optax.apply_updates(state.params, updates)
-        state = InnerState(state.task, params, opt_state)
+        state = InnerState(state.task, params, opt_state, late)
         if self.outer_split == "train":
             return state, loss
         return state, self.outer_loss(meta_params, state, data, key_outer)
@@ -92,3 +109,10 @@ class OptimizerTraining(InnerProblem):
 
     def _optimizer(self, meta_params: MetaParams) -> optax.GradientTransformationExtraArgs:
         return self.optimizer.as_optax(meta_params, num_steps=self.num_steps)
+
+
+def _delayed(grads: Params, late: Any) -> tuple[Params, Any]:
+    """The oldest of the gradients that are late, and the others with `grads` behind them."""
+    oldest = jax.tree.map(lambda queue: queue[0], late)
+    enqueue = lambda queue, grad: jnp.concatenate([queue[1:], grad[None]])
+    return oldest, jax.tree.map(enqueue, late, grads)

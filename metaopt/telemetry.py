@@ -112,6 +112,7 @@ def step_record(done: OuterStep, seconds: float, inner_steps: int, alive: int) -
         "weight": float(estimate.weight),
         "nonfinite_runs": float(estimate.metrics["nonfinite_runs"]),
         "seconds": seconds,
+        "compile_share": sum(r.compile_seconds for r in used) / sum(r.seconds for r in used),
         "inner_steps_per_second": inner_steps / seconds,
         "workers_alive": alive,
         "staleness": max(age),

@@ -8,7 +8,7 @@ import jax
 
 Key: TypeAlias = jax.Array  # a typed PRNG key, []
 Params: TypeAlias = Any  # pytree of arrays: what the inner optimizer changes
-Batch: TypeAlias = Any  # pytree of arrays, leaves [batch_size, ...]; None for a task without data
+Batch: TypeAlias = Any  # leaves [batch_size, ...]; without examples, constants of a task or None
 Split: TypeAlias = Literal["train", "inner_valid", "outer_valid", "test"]
 
 # What each split is for (Metz et al. 2020, https://arxiv.org/abs/2009.11243, section 2.1):
@@ -61,6 +61,7 @@ class TaskFamily(abc.ABC):
     """
 
     batch_size: int  # examples in a minibatch of inner training; 0 for a family without data
+    gradient_delay: int = 0  # inner steps by which gradients reach the optimizer late
 
     @abc.abstractmethod
     def load_data(self) -> Dataset:
@@ -70,8 +71,18 @@ class TaskFamily(abc.ABC):
         """
 
     @abc.abstractmethod
-    def sample(self, key: Key) -> Task:
-        """Draws a task. Pure: the same key gives the same task."""
+    def sample(self, data: Dataset, key: Key) -> Task:
+        """Draws a task, given what `load_data` returned. Pure and jittable.
+
+        The same key gives the same task.
+        """
+
+    def program(self) -> "TaskFamily":
+        """What a compiled program depends on: equal for families that can share one.
+
+        Its `sample` takes the data of any of those families; it is not to be sent or kept.
+        """
+        return self
 
 
 @jax.tree_util.register_dataclass

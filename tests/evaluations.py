@@ -50,7 +50,7 @@ def plain_run(family, optimizer: optax.GradientTransformation, key: jax.Array, n
     data = family.load_data()
     key_init, key_steps, _ = jax.random.split(key, 3)
     key_task, key_params = jax.random.split(key_init)
-    task = family.sample(key_task)
+    task = family.sample(data, key_task)
     params = task.init(key_params)
     state = optimizer.init(params)
 

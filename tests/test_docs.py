@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from metaopt.estimators import GradientEstimator
+from taskset.mixture import Mixture
 from workers import cli, flags, strict_toml
 from workers.config import OF_EACH_TASK, SCHEMA, RunConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+OPTIONAL_TABLES = {"mixture": Mixture()}
 
 Defaults = dict[tuple[str, str | None], dict[str, Any]]  # by table and kind: by key
 
@@ -28,7 +31,11 @@ def defaults_of_the_schema() -> Defaults:
         kind = table.pop("kind", None)
         for name, annotation in strict_toml.fields_of(type(value), SCHEMA).items():
             inner = getattr(value, name)
-            if dataclasses.is_dataclass(inner):
+            if inner is None and name in OPTIONAL_TABLES:
+                inner = OPTIONAL_TABLES[name]
+                del table[name]
+                add(name, inner, None)
+            elif dataclasses.is_dataclass(inner):
                 del table[name]
                 kinds = SCHEMA.kinds.get(annotation, {"": type(inner)}).values()
                 for other in kinds:

@@ -39,6 +39,7 @@ COMMANDS = {
     "tasks sample": Entry("tasks", "TasksSample", "draw task configurations"),
     "data list": Entry("data", "DataList", "list the data sets"),
     "data prepare": Entry("data", "DataPrepare", "put a data set on disk"),
+    "data verify": Entry("data", "DataVerify", "check a data set on disk against its fingerprint"),
     "version": Entry("version", "Version", "print the versions of metaopt and its libraries"),
 }
 

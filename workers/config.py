@@ -38,10 +38,13 @@ from metaopt.horizons import Fixed, Horizon
 from metaopt.inner_problem import InnerProblem, OptimizerTraining
 from metaopt.learned_optimizers.base import LearnedOptimizer
 from metaopt.learner import Learner
-from taskset import names
+from taskset import catalog
 from taskset.base import TaskFamily
 from taskset.errors import InputError
+from taskset.families.quadratic import QuadraticFamily
+from taskset.mixture import Mixture
 from workers import strict_toml
+from workers.assignment import TaskStream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ class OfEachTask(InnerProblem):
 
 
 OF_EACH_TASK = OfEachTask()
+NO_FAMILY = QuadraticFamily()  # stands where a stream will put the family of each task
 
 # What `kind` may name. A new class needs one line here, or in the mapping of its package.
 KINDS: dict[type, dict[str, type]] = {
@@ -135,20 +139,26 @@ class Validation:
 
     every: int = 0  # outer steps; 0: never
     num_seeds: int = 8  # runs of each task; `metaopt evaluate` reports on other ones
+    num_tasks: int = 8  # of a mixture, drawn once from its validation split
 
     def __post_init__(self) -> None:
         if self.every < 0:
             raise InputError(f"validation.every is {self.every}; it must be at least 0")
-        if self.num_seeds < 1:
-            raise InputError(f"validation.num_seeds is {self.num_seeds}; it must be at least 1")
+        for name in ("num_seeds", "num_tasks"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"validation.{name} is {getattr(self, name)}; it must be at least 1"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """A meta-training run."""
+    """A meta-training run, on named tasks or on those of a mixture."""
 
     seed: int = 0  # every random number of the run comes from it
     tasks: tuple[str, ...] = ("mlp:dataset=digits",)  # worker i trains task i, round robin
+    mixture: Mixture | None = None  # in place of tasks
+    estimates_per_task: int = 50  # that a worker makes before it draws another task of the mixture
     problem: Problem = Problem()
     optimizer: LearnedOptimizer = learned_optimizers.FactoredMLP()
     estimator: GradientEstimator = estimators.PersistentES(OF_EACH_TASK)
@@ -160,8 +170,14 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2**32")
-        if not self.tasks:
+        if self.mixture and self.tasks:
+            raise InputError(f"a mixture and tasks are given, {self.tasks[0]!r}; leave one out")
+        if not self.mixture and not self.tasks:
             raise InputError("tasks is empty; name at least one, see `metaopt tasks list`")
+        if self.estimates_per_task < 1:
+            raise InputError(
+                f"estimates_per_task is {self.estimates_per_task}; it must be at least 1"
+            )
         if len(self.tasks) > self.workers.number:
             raise InputError(
                 f"{len(self.tasks)} tasks for workers.number {self.workers.number}: a worker has "
@@ -179,7 +195,7 @@ class RunConfig:
                 f"learner.num_steps is {self.learner.num_steps}; it must be at least 1"
             )
         for task in self.tasks:
-            names.build(task)
+            catalog.build(task)
 
     def _check_estimator(self) -> None:
         for name in ("num_tasks", "truncation"):
@@ -203,7 +219,9 @@ class RunConfig:
 
     @property
     def assignment(self) -> tuple[str, ...]:
-        """The task of each worker."""
+        """The task of each worker; with a mixture, its first one."""
+        if self.mixture:
+            return tuple(self.stream().at(i, 0).task for i in range(self.workers.number))
         return tuple(self.tasks[i % len(self.tasks)] for i in range(self.workers.number))
 
     @property
@@ -212,18 +230,41 @@ class RunConfig:
         return self.estimator.inner_steps * self.workers.number
 
     def families(self) -> dict[str, TaskFamily]:
-        """The tasks by name."""
-        return {task: names.build(task) for task in self.tasks}
+        """The tasks by name; of a mixture, those that workers begin with."""
+        return {task: catalog.build(task) for task in dict.fromkeys(self.assignment)}
+
+    def validation_families(self) -> dict[str, TaskFamily]:
+        """The tasks that checkpoints are chosen by, without padding."""
+        if not self.mixture:
+            return {task: catalog.exact(family) for task, family in self.families().items()}
+        held_out = dataclasses.replace(
+            self.mixture, split="validation", buckets="exact", augmentations=()
+        )
+        drawn = [held_out.sample(index) for index in range(self.validation.num_tasks)]
+        return {task: catalog.build(task) for task in drawn}
 
     def estimators(self) -> dict[str, GradientEstimator]:
-        """The estimator of each task, by the name of the task."""
-        split, announced = self.problem.outer_split, self.horizon.bounds()[1]
+        """The estimator of each of `families`, by the name of the task."""
         return {
-            task: dataclasses.replace(
-                self.estimator, problem=OptimizerTraining(family, self.optimizer, split, announced)
-            )
+            task: dataclasses.replace(self.estimator, problem=self._problem(family))
             for task, family in self.families().items()
         }
+
+    def stream(self) -> TaskStream:
+        """Where the tasks of workers come from, when there is a mixture."""
+        assert self.mixture is not None
+        return TaskStream(
+            self.mixture,
+            self.estimator,
+            self._problem(NO_FAMILY),
+            self.estimates_per_task,
+            self.seed,
+            self.horizon.bounds()[1] if self.needs_loss_scales else None,
+        )
+
+    def _problem(self, family: TaskFamily) -> OptimizerTraining:
+        announced = self.horizon.bounds()[1]
+        return OptimizerTraining(family, self.optimizer, self.problem.outer_split, announced)
 
 
 def load(path: Path, overrides: Mapping[str, Any] = {}) -> RunConfig:
@@ -249,6 +290,10 @@ def from_table(table: Mapping[str, Any], overrides: Mapping[str, Any] = {}) -> R
     merged = dict(table)
     for key, value in overrides.items():
         merged = _with(merged, key.split("."), value)
+    if "mixture" in overrides:  # asked for, with the values of the file where it has any
+        merged["mixture"] = {**overrides["mixture"], **dict(table.get("mixture", {}))}
+    if "mixture" in merged:
+        merged.setdefault("tasks", [])
     return strict_toml.from_table(RunConfig, merged, SCHEMA, RunConfig())
 
 

@@ -30,6 +30,7 @@ def parse(
                 cls,
                 args=list(arguments),
                 prog=prog,
+                config=(tyro.conf.AvoidSubcommands,),
                 **default_option,
             )
     except SystemExit as refusal:

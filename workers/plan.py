@@ -38,6 +38,7 @@ def describe(config: RunConfig) -> dict[str, str]:
     tasks = [f"{name}, {size:,} parameters" for name, size in check_tasks(config).items()]
     return {
         "tasks": "\n".join(tasks),
+        **({"mixture": _fields(config.mixture)} if config.mixture else {}),
         "optimizer": f"{config.optimizer}, {_num_meta_params(config):,} meta-parameters",
         "estimator": _fields(config.estimator, "problem", "horizon"),
         "horizon": str(config.horizon),
@@ -84,13 +85,13 @@ def measure(config: RunConfig) -> Cost:
 
 
 def _first_worker(config: RunConfig) -> tuple[GradientEstimator, Dataset, Any]:
-    name = config.tasks[0]
+    name = config.assignment[0]
     meta_params = config.optimizer.init(jax.random.key(config.seed))
     return config.estimators()[name], config.families()[name].load_data(), meta_params
 
 
 def _num_params(family: TaskFamily) -> int:
-    return _size(lambda key: family.sample(key).init(key))
+    return _size(lambda key: family.sample(family.load_data(), key).init(key))
 
 
 def _num_meta_params(config: RunConfig) -> int:

@@ -13,7 +13,9 @@ from metaopt.baselines.loss_scale import loss_scale
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterState, OuterStep, meta_train
 from metaopt.normalize import LossScale
+from taskset import catalog
 from workers import validation
+from workers.assignment import BASELINES
 from workers.config import RunConfig
 from workers.interrupts import Interrupts
 from workers.pool import Pool
@@ -21,7 +23,6 @@ from workers.run_folder import RunFolder
 from workers.validation import Best
 from workers.worker import Snapshot, WorkerSpec
 
-BASELINES = Path.home() / ".cache" / "metaopt" / "baselines"
 META_PARAMS_STREAM = 0x6D657461  # apart from the keys of the workers, which come from the same seed
 
 
@@ -95,8 +96,9 @@ class Training:
 def worker_specs(config: RunConfig) -> list[WorkerSpec]:
     """The workers of a run."""
     estimators = config.estimators()
+    stream = config.stream() if config.mixture else None
     return [
-        WorkerSpec(index, task, estimators[task], config.seed)
+        WorkerSpec(index, task, estimators[task], config.seed, stream)
         for index, task in enumerate(config.assignment)
     ]
 
@@ -104,10 +106,10 @@ def worker_specs(config: RunConfig) -> list[WorkerSpec]:
 def first_state(config: RunConfig) -> OuterState:
     """The state before the first outer step. Measures baselines that losses are normalised by."""
     scales: dict[str, LossScale] = {}
-    if config.needs_loss_scales:
+    if config.needs_loss_scales and not config.mixture:
         _, num_steps = config.horizon.bounds()
         for task, family in config.families().items():
-            scales[task] = loss_scale(family, num_steps, BASELINES)
+            scales[task] = loss_scale(catalog.exact(family), num_steps, BASELINES)
     return config.learner.init(_first_meta_params(config), scales)
 
 

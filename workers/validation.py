@@ -19,7 +19,9 @@ class Best(NamedTuple):
 class Score(NamedTuple):
     """What validation says; the less the better, and inf when a run diverged."""
 
-    score: float  # mean over tasks of the loss, in units of the loss scale where there is one
+    # mean over tasks of the loss, in units of the loss scale where there is one; of a mixture, of
+    # log(1 + loss), so that no task outweighs the others
+    score: float
     losses: dict[str, float]  # mean final training loss by task
 
 
@@ -29,10 +31,10 @@ def validate(config: RunConfig, state: OuterState) -> Score:
     seeds = range(config.validation.num_seeds)
     losses: dict[str, float] = {}
     scaled: list[float] = []
-    for task, family in config.families().items():
+    for task, family in config.validation_families().items():
         finals = final_losses(family, config.optimizer, state.meta_params, num_steps, seeds)
         losses[task] = float(np.mean(np.where(np.isfinite(finals), finals, np.inf)))
-        scaled.append(_scale(losses[task], state, task))
+        scaled.append(_scaled(losses[task], state, task, bounded=config.mixture is not None))
     return Score(float(np.mean(scaled)), losses)
 
 
@@ -53,8 +55,8 @@ def record(score: Score, best: Best | None) -> dict[str, Any]:
     }
 
 
-def _scale(loss: float, state: OuterState, task: str) -> float:
+def _scaled(loss: float, state: OuterState, task: str, *, bounded: bool) -> float:
     if task not in state.loss_scales:
-        return loss
+        return float(np.sign(loss) * np.log1p(np.abs(loss))) if bounded else loss
     initial, best = map(float, state.loss_scales[task])
     return (loss - best) / (initial - best)

@@ -16,12 +16,15 @@ from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
 from taskset.base import Dataset, Key
 from taskset.errors import InputError
+from workers.assignment import Assigned, TaskStream
+from workers.compile_clock import clock
 
 # The state of a worker as flat arrays by path: "num_done", "state/age", "state/params/0" ... It is
 # empty for a worker that has not begun, or was lost; to restore that is to begin anew.
 Snapshot: TypeAlias = Mapping[str, np.ndarray]
 
 NUM_DONE = "num_done"
+LIVE_PROGRAMS = 16  # compiled ones that a process keeps; the one used least recently goes first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +35,17 @@ class WorkerSpec:
     task: str  # name of what it trains on, for reports and loss scales
     estimator: GradientEstimator
     seed: int  # of the run, the same for all workers
+    stream: TaskStream | None = None  # where its tasks come from, when not always the same
 
     def build(self) -> "Worker":
         """The worker. Raises `InputError` when its data are not there."""
-        return Worker(self, self.estimator.problem.load_data())
+        return Worker(self)
+
+    def at(self, num_done: int) -> Assigned:
+        """What the worker does after `num_done` estimates."""
+        if self.stream is None:
+            return Assigned(self.task, self.estimator, num_done == 0)
+        return self.stream.at(self.index, num_done)
 
 
 class Worker:
@@ -46,21 +56,26 @@ class Worker:
     started anew.
     """
 
-    def __init__(self, spec: WorkerSpec, data: Dataset):
+    def __init__(self, spec: WorkerSpec):
         self.spec = spec
-        self._data = data
         self._state: Any = None
         self._num_done = 0
+        self._data: Dataset = spec.at(0).estimator.problem.load_data()
+        self._clock = clock()
 
     def compute(self, weights: Weights) -> WorkerResult:
         """The next estimate, at `weights`; its leaves are numpy arrays.
 
-        The first one starts the runs, at an offset within the horizon that is random, with nothing
-        accumulated.
+        The first one of a task starts the runs, at an offset within the horizon that is random,
+        with nothing accumulated.
         """
-        start = time.perf_counter()
-        init, estimate = _programs(self.spec.estimator)
-        scale = weights.loss_scales.get(self.spec.task, LossScale())
+        start, compiled = time.perf_counter(), self._clock.seconds
+        task, estimator, begins = self.spec.at(self._num_done)
+        if begins:
+            self._state = None  # before the next task takes memory
+            self._data = estimator.problem.load_data()
+        init, estimate = programs(_program(estimator))
+        scale = weights.loss_scales.get(task) or self._loss_scale(task)
         context = Context(np.array(weights.outer_step, np.int32), scale)
         key_init, key_estimate = _keys(
             np.uint32(self.spec.seed),
@@ -68,7 +83,7 @@ class Worker:
             np.uint32(self.spec.index),
             np.uint32(self._num_done),
         )
-        if self._num_done == 0:
+        if begins:
             self._state = init(weights.meta_params, self._data, key_init, context)
         result, self._state = estimate(
             weights.meta_params, self._state, self._data, key_estimate, context
@@ -76,7 +91,9 @@ class Worker:
         result = jax.device_get(result)
         self._num_done += 1
         seconds = time.perf_counter() - start
-        return WorkerResult(self.spec.index, self.spec.task, weights.outer_step, result, seconds)
+        compile_seconds = self._clock.seconds - compiled
+        index, step = self.spec.index, weights.outer_step
+        return WorkerResult(index, task, step, result, seconds, compile_seconds)
 
     def snapshot(self) -> Snapshot:
         """A copy of the state, from which `restore` goes on to the same bits."""
@@ -89,18 +106,25 @@ class Worker:
         Raises `InputError` when keys, shapes or dtypes are not those of this worker's estimator.
         """
         num_done = int(snapshot.get(NUM_DONE, 0))
-        template = jax.eval_shape(
-            self.spec.estimator.init, meta_params, self._data, jax.random.key(0), Context()
-        )
-        wanted = {f"state/{path}": leaf for path, leaf in _by_path(template).items()}
         if num_done == 0:
             self._state, self._num_done = None, 0
             return
+        # The task of the estimate that the state came from; at its end, the state is of no use.
+        estimator = self.spec.at(num_done - 1).estimator
+        self._data = estimator.problem.load_data()
+        template = jax.eval_shape(
+            estimator.init, meta_params, self._data, jax.random.key(0), Context()
+        )
+        wanted = {f"state/{path}": leaf for path, leaf in _by_path(template).items()}
         for path in sorted(wanted.keys() ^ (snapshot.keys() - {NUM_DONE})):
             raise self._mismatch(path, "is missing" if path in wanted else "has no place there")
         leaves = [self._from_numpy(path, snapshot[path], leaf) for path, leaf in wanted.items()]
         self._state = jax.tree.unflatten(jax.tree.structure(template), leaves)
         self._num_done = num_done
+
+    def _loss_scale(self, task: str) -> LossScale:
+        """The scale of a task that the learner knows none of."""
+        return self.spec.stream.loss_scale(task) if self.spec.stream else LossScale()
 
     def _from_numpy(self, path: str, array: np.ndarray, like: jax.ShapeDtypeStruct) -> jax.Array:
         shape, dtype = like.shape, like.dtype
@@ -120,8 +144,13 @@ class Worker:
         )
 
 
-@functools.lru_cache(maxsize=16)
-def _programs(estimator: GradientEstimator) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _program(estimator: GradientEstimator) -> GradientEstimator:
+    """What the compiled programs of `estimator` depend on."""
+    return dataclasses.replace(estimator, problem=estimator.problem.program())
+
+
+@functools.lru_cache(maxsize=LIVE_PROGRAMS)
+def programs(estimator: GradientEstimator) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """`init` and `estimate` compiled, shared by workers of this process with equal estimators."""
     return jax.jit(estimator.init), jax.jit(estimator.estimate, donate_argnums=1)
 

@@ -1,1 +1,16 @@
-"""Hand-designed optimizers at their best: what a learned optimizer has to beat."""
+"""Hand-designed optimizers at their best: what a learned optimizer has to beat.
+
+Adam, tuned, for evaluation and for loss normalisation:
+
+    adam.py           Adam as an optimizer with one meta-parameter, its learning rate
+    grid.py           Adam at a grid of learning rates that brackets the best one
+    loss_scale.py     the two losses that loss normalisation needs of a task
+
+The search spaces of TaskSet (https://arxiv.org/abs/2002.11887):
+
+    search_spaces.py  configurations by name, "adam8p_wide_grid_seed7"
+    update_rules.py   Adam, Adam with penalties and decay, Adagrad, zero
+    nadamw.py         NAdamW and its schedule
+    optimizers.py     configurations as optax transformations, and as learned optimizers
+    opt_list.py       NAdamW's thousand configurations in the order in which to try them
+"""

@@ -69,13 +69,19 @@ def map_tensors(
     """
     leaves, structure = jax.tree.flatten(gradients)
     columns = [structure.flatten_up_to(tree) for tree in (params, *accumulators)]
-    results = []
-    for gradient, param, *old in zip(leaves, *columns, strict=True):
-        if gradient.size == 0:
-            results.append((gradient, *old))
-            continue
+
+    def apply(gradient: jax.Array, param: jax.Array, *old: Any) -> Sequence[Any]:
         dtype = accumulator_dtype(param)
         update, *new = function(gradient.astype(dtype), param.astype(dtype), *old)
-        results.append((update.astype(gradient.dtype), *new))
+        return update.astype(gradient.dtype), *new
+
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        # So a rule is traced once for all tensors of a shape. Called outside of a compiled program,
+        # it would be compiled anew for every update.
+        apply = jax.jit(apply)
+    results = [
+        apply(gradient, param, *old) if gradient.size else (gradient, *old)
+        for gradient, param, *old in zip(leaves, *columns, strict=True)
+    ]
     trees = [structure.unflatten([r[i] for r in results]) for i in range(1 + len(accumulators))]
     return trees[0], trees[1:]

@@ -37,7 +37,7 @@ def digits() -> LabelledImages:
         members = np.flatnonzero(labels == label).tolist()
         split_of |= split_groups(members, "digits")
     index = {split: [i for i in sorted(split_of) if split_of[i] == split] for split in SPLITS}
-    return _labelled({s: (images[i], labels[i]) for s, i in index.items()}, (8, 8, 1), 10)
+    return labelled({s: (images[i], labels[i]) for s, i in index.items()}, (8, 8, 1), 10)
 
 
 def patches(size: int) -> LabelledImages:
@@ -54,11 +54,11 @@ def patches(size: int) -> LabelledImages:
         pixels = load_sample_image(f"{photo}.jpg")
         for quadrant, blocks in enumerate(_quadrants(pixels)):
             for block, split in split_groups(blocks, photo).items():
-                found = _patches_in(pixels, block, size)
+                found = patches_in(cut(pixels, block, BLOCK), size, STRIDE)
                 images[split] += found
                 labels[split] += [4 * photo_index + quadrant] * len(found)
     arrays = {s: (np.stack(images[s]), np.asarray(labels[s])) for s in SPLITS}
-    return _labelled(arrays, (size, size, 3), 8)
+    return labelled(arrays, (size, size, 3), 8)
 
 
 BUILDERS: dict[str, Callable[[], LabelledImages]] = {
@@ -91,18 +91,24 @@ def _quadrants(pixels: np.ndarray) -> list[list[Block]]:
     return quadrants
 
 
-def _patches_in(pixels: np.ndarray, block: Block, size: int) -> list[np.ndarray]:
+def cut(pixels: np.ndarray, block: Block, size: int) -> np.ndarray:
+    """The pixels of one of the blocks of `size` pixels into which a photograph is divided."""
     row, column = block
-    block_pixels = pixels[row * BLOCK : (row + 1) * BLOCK, column * BLOCK : (column + 1) * BLOCK]
-    offsets = range(0, BLOCK - size + 1, STRIDE)
-    return [block_pixels[y : y + size, x : x + size] for y in offsets for x in offsets]
+    return pixels[row * size : (row + 1) * size, column * size : (column + 1) * size]
 
 
-def _labelled(
+def patches_in(pixels: np.ndarray, size: int, stride: int) -> list[np.ndarray]:
+    """The square patches of a square, [size, size, 3] each, whose corners are `stride` apart."""
+    offsets = range(0, len(pixels) - size + 1, stride)
+    return [pixels[y : y + size, x : x + size] for y in offsets for x in offsets]
+
+
+def labelled(
     arrays: dict[str, tuple[np.ndarray, np.ndarray]],
     image_shape: tuple[int, int, int],
     num_classes: int,
 ) -> LabelledImages:
+    """A data set of images [N, height, width(, channels)] uint8 and labels [N], by split."""
     splits = {
         split: {"image": images.reshape(len(images), -1), "label": labels.astype(np.int32)}
         for split, (images, labels) in arrays.items()

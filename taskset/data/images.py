@@ -1,24 +1,14 @@
-"""Labelled images in host memory: what every source produces, and what is known about them."""
+"""Labelled images in host memory, and what is known about them."""
 
-import hashlib
 from collections.abc import Mapping
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from taskset.base import SPLITS
-
-
-class LabelledImages(NamedTuple):
-    """A data set for image classification, in four splits."""
-
-    splits: Mapping[str, Mapping[str, np.ndarray]]  # image [N, H*W*C] uint8, label [N] int32
-    image_shape: tuple[int, int, int]  # height, width, channels
-    num_classes: int
+from taskset.data.prepared import Arrays, fingerprint
 
 
 class DataInfo(NamedTuple):
-    """The facts about a data set that fix the shapes of tasks."""
+    """The facts about a set of labelled images that fix the shapes of tasks."""
 
     name: str
     source: str
@@ -26,6 +16,7 @@ class DataInfo(NamedTuple):
     num_classes: int
     num_examples: Mapping[str, int]  # by split
     fingerprint: str  # sha256 of the arrays, in hex: equal only for equal data
+    kind: str = "image"
 
     @property
     def num_features(self) -> int:
@@ -33,24 +24,25 @@ class DataInfo(NamedTuple):
         height, width, channels = self.image_shape
         return height * width * channels
 
-
-def describe(name: str, source: str, images: LabelledImages) -> DataInfo:
-    """What is known about `images`."""
-    return DataInfo(
-        name=name,
-        source=source,
-        image_shape=images.image_shape,
-        num_classes=images.num_classes,
-        num_examples={split: len(images.splits[split]["label"]) for split in SPLITS},
-        fingerprint=fingerprint(images),
-    )
+    def summary(self) -> dict[str, Any]:
+        """The facts that a table shows."""
+        return {"shape": "x".join(map(str, self.image_shape)), "classes": self.num_classes}
 
 
-def fingerprint(images: LabelledImages) -> str:
-    """The sha256 of all arrays, with their names, dtypes and shapes, in hex."""
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        for name, array in sorted(images.splits[split].items()):
-            digest.update(f"{split}/{name} {array.dtype} {array.shape}\n".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+class LabelledImages(NamedTuple):
+    """A data set for image classification, in four splits."""
+
+    splits: Arrays  # image [N, H*W*C] uint8, label [N] int32
+    image_shape: tuple[int, int, int]  # height, width, channels
+    num_classes: int
+
+    def describe(self, name: str, source: str) -> DataInfo:
+        """What is known about the images."""
+        return DataInfo(
+            name=name,
+            source=source,
+            image_shape=self.image_shape,
+            num_classes=self.num_classes,
+            num_examples={split: len(self.splits[split]["label"]) for split in SPLITS},
+            fingerprint=fingerprint(self.splits),
+        )

@@ -9,11 +9,14 @@ decodes to the same examples as what TensorFlow would have written.
 It relies on private names, so the version is pinned below 4.10.
 """
 
+import contextlib
 import functools
 import glob
 import importlib.util
 import io
+import math
 import os
+import sys
 import types
 from typing import Any
 
@@ -33,6 +36,13 @@ def install() -> None:
     image_feature._ImageEncoder._encode_image = _encode_image
 
 
+def adapt(builder: Any) -> None:
+    """Replaces what the code of one builder leaves to TensorFlow; `install` comes first."""
+    if builder.name in _REPLACED and importlib.util.find_spec("tensorflow") is None:
+        name, function = _REPLACED[builder.name]
+        setattr(sys.modules[type(builder).__module__], name, function)
+
+
 def _namespace() -> types.SimpleNamespace:
     errors = ("NotFoundError", "PermissionDeniedError", "UnimplementedError", "AbortedError",
               "FailedPreconditionError", "ResourceExhaustedError", "OutOfRangeError",
@@ -45,7 +55,12 @@ def _namespace() -> types.SimpleNamespace:
         compat=types.SimpleNamespace(
             as_text=lambda text: text.decode() if isinstance(text, bytes) else str(text),
             as_bytes=lambda text: text.encode() if isinstance(text, str) else bytes(text),
+            v1=types.SimpleNamespace(  # a session that is opened and closed, and runs nothing
+                ConfigProto=lambda **fields: None,
+                Session=lambda **fields: types.SimpleNamespace(close=lambda: None),
+            ),
         ),
+        Graph=lambda: types.SimpleNamespace(as_default=contextlib.nullcontext),
     )
 
 
@@ -76,3 +91,38 @@ def _encode_image(self: Any, np_image: np.ndarray) -> bytes:
     pixels = np_image[..., 0] if np_image.shape[-1] == 1 else np_image
     Image.fromarray(pixels).save(buffer, (self.encoding_format or "png").upper())
     return buffer.getvalue()
+
+
+def _as_small_jpeg(
+    fobj: Any,
+    session: Any,
+    filename: str,
+    quality: int | None = None,
+    target_pixels: int | None = None,
+) -> io.BytesIO:
+    """The function of sun397 that decodes and shrinks by OpenCV and TensorFlow, by Pillow."""
+    from PIL import Image
+
+    del session, filename
+    image = Image.open(io.BytesIO(fobj.read())).convert("RGB")
+    factor = math.sqrt((target_pixels or math.inf) / (image.width * image.height))
+    if factor < 1:
+        size = (round(image.width * factor), round(image.height * factor))
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality or 95)  # 95: what OpenCV uses
+    buffer.seek(0)
+    return buffer
+
+
+def _load_tif(path: str) -> np.ndarray:
+    """The function of colorectal_histology that reads a file which it has closed."""
+    from PIL import Image
+
+    return np.asarray(Image.open(path))
+
+
+_REPLACED = {
+    "colorectal_histology": ("_load_tif", _load_tif),
+    "sun397": ("_process_image_file", _as_small_jpeg),
+}

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from taskset.base import Batch, Key, NoData, Params, Task, TaskFamily
+from taskset.base import Batch, Dataset, Key, NoData, Params, Task, TaskFamily
 from taskset.distributions import log_uniform, log_uniform_int
 from taskset.errors import InputError
 
@@ -59,7 +59,8 @@ class QuadraticFamily(TaskFamily):
     def load_data(self) -> NoData:
         return NoData()
 
-    def sample(self, key: Key) -> Quadratic:
+    def sample(self, data: Dataset, key: Key) -> Quadratic:
+        del data
         key_curvature, key_minimum = jax.random.split(key)
         exponent = jax.random.uniform(key_curvature, (self.dim,))
         return Quadratic(self.condition**-exponent, jax.random.normal(key_minimum, (self.dim,)))

@@ -9,7 +9,7 @@ import pytest
 
 import taskset
 from taskset.base import SPLITS
-from taskset.names import FAMILIES as NAMED
+from taskset.catalog import FAMILIES as NAMED
 
 FAMILIES = [
     taskset.QuadraticFamily(dim=3, condition=100.0),
@@ -56,13 +56,19 @@ def test_draws_are_reproducible_varied_and_can_be_named(family_name):
 
 
 def test_the_same_key_gives_the_same_task_and_start(family):
-    a, b = family.sample(jax.random.key(1)), family.sample(jax.random.key(1))
+    a, b = (
+        family.sample(family.load_data(), jax.random.key(1)),
+        family.sample(family.load_data(), jax.random.key(1)),
+    )
     assert_trees_equal(a, b)
     assert_trees_equal(a.init(jax.random.key(2)), b.init(jax.random.key(2)))
 
 
 def test_other_keys_give_other_starts_of_the_same_shapes(family):
-    starts = [family.sample(jax.random.key(i)).init(jax.random.key(i)) for i in range(2)]
+    starts = [
+        family.sample(family.load_data(), jax.random.key(i)).init(jax.random.key(i))
+        for i in range(2)
+    ]
     shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), start) for start in starts]
     assert shapes[0] == shapes[1]
     assert any(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, starts), strict=True))
@@ -70,7 +76,7 @@ def test_other_keys_give_other_starts_of_the_same_shapes(family):
 
 def test_loss_is_a_finite_float32_scalar_with_finite_nonzero_gradients(family):
     key = jax.random.key(0)
-    task = family.sample(key)
+    task = family.sample(family.load_data(), key)
     params = task.init(key)
     loss, grads = jax.value_and_grad(task.loss)(params, first_batch(family, key), key)
     assert loss.shape == ()
@@ -86,9 +92,9 @@ def test_vmap_over_tasks_equals_one_by_one(family):
         return task.loss(task.init(key), batch, key)
 
     keys, data = jax.random.split(jax.random.key(0), 3), family.load_data()
-    tasks = jax.vmap(family.sample)(keys)
+    tasks = jax.vmap(family.sample, (None, 0))(family.load_data(), keys)
     losses = jax.vmap(loss_of, in_axes=(0, 0, None))(tasks, keys, data)
-    one_by_one = [loss_of(family.sample(key), key, data) for key in keys]
+    one_by_one = [loss_of(family.sample(family.load_data(), key), key, data) for key in keys]
     np.testing.assert_allclose(losses, one_by_one, rtol=1e-5)
     assert len(set(losses.tolist())) == 3
 
@@ -100,7 +106,7 @@ def test_a_second_key_does_not_retrace(family):
     def loss_of(data, key):
         nonlocal traces
         traces += 1
-        task = family.sample(key)
+        task = family.sample(family.load_data(), key)
         return task.loss(task.init(key), data.sample("train", key, family.batch_size), key)
 
     first, second = (loss_of(family.load_data(), jax.random.key(i)) for i in range(2))

@@ -65,7 +65,7 @@ def test_a_large_split_in_parts_has_the_loss_of_the_whole(num_examples: int):
         "image": jnp.asarray(random.randint(256, size=(num_examples, 64)), jnp.uint8),
         "label": jnp.asarray(np.sort(random.randint(10, size=num_examples)), jnp.int32),
     }
-    task = FAMILY.sample(jax.random.key(0))
+    task = FAMILY.sample(FAMILY.load_data(), jax.random.key(0))
     params = task.init(jax.random.key(1))
     key = jax.random.key(2)
     state = InnerState(task, params, ())

@@ -12,6 +12,7 @@ import pytest
 
 from metaopt.inner_problem import OptimizerTraining
 from metaopt.learned_optimizers.base import LearnedOptimizer
+from taskset.augment import DelayGradient
 from taskset.base import SPLITS, Task, TaskFamily
 from taskset.data.arrays import ArrayDataset
 
@@ -42,7 +43,7 @@ class Regressions(TaskFamily):
         array = lambda *shape: jnp.asarray(rng.randn(*shape).astype(np.float32))
         return ArrayDataset({split: {"x": array(20, 3), "y": array(20)} for split in SPLITS})
 
-    def sample(self, key):
+    def sample(self, data, key):
         return Regression(1.0 + jax.random.uniform(key))
 
 
@@ -106,7 +107,7 @@ def test_steps_are_those_of_a_loop_over_optax(outer_split):
     states, losses = trained(problem(outer_split), data)
 
     key_task, key_params = jax.random.split(jax.random.key(0))
-    task = Regressions().sample(key_task)
+    task = Regressions().sample(data, key_task)
     params = task.init(key_params)
     sgd = optax.sgd(0.02, momentum=0.9)
     opt_state = sgd.init(params)
@@ -175,3 +176,19 @@ def test_the_key_draws_the_task_and_its_start():
     assert same(first, again)
     assert first.task.scale != other.task.scale
     assert not np.array_equal(first.params["w"], other.params["w"])
+
+
+def test_delayed_gradients_arrive_in_order_after_zeros():
+    delayed = dataclasses.replace(problem(), family=DelayGradient(Regressions(), steps=2))
+    data = Regressions().load_data()
+    states, _ = trained(delayed, data)
+    start = delayed.init(RATE, data, jax.random.key(0))
+    assert same(states[1].params, start.params)
+    # Until something arrives, parameters stay: the third step gets the first gradient at the start.
+    key_batch, key_loss, _ = jax.random.split(KEYS[0], 3)
+    batch = data.sample("train", key_batch, 5)
+    gradients = jax.grad(start.task.loss)(start.params, batch, key_loss)
+    expected = jax.tree.map(lambda p, g: p - 0.02 * g, start.params, gradients)
+    for name, value in expected.items():
+        np.testing.assert_allclose(states[2].params[name], value, rtol=1e-5, atol=1e-7)
+    assert not same(states[2].params, start.params)

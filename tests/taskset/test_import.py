@@ -10,7 +10,7 @@ import pytest
     ("module", "absent"),
     [
         ("taskset.errors", {"jax"}),
-        ("taskset.names", {"sklearn", "tensorflow_datasets", "tensorflow", "ray"}),
+        ("taskset.catalog", {"sklearn", "tensorflow_datasets", "tensorflow", "ray"}),
     ],
 )
 def test_heavy_packages_are_imported_only_when_needed(module, absent):

@@ -137,7 +137,7 @@ BAD = [
     ('[learner.optimizer]\nname = "adm"', "optax optimizer 'adm'; did you mean 'adam'"),
     ("[learner.optimizer.options]\nb3 = 1.0", "'b3'; did you mean 'b"),
     ('[workers]\npool = "rya"', "workers.pool 'rya'; did you mean 'ray'"),
-    ('tasks = ["mpl"]', "task family 'mpl'; did you mean 'mlp'"),
+    ('tasks = ["mpl"]', "unknown task 'mpl'; did you mean 'mlp'"),
     ('tasks = ["mlp:dataset=digts"]', "data set 'digts'; did you mean 'digits'"),
     ("tasks = []", "tasks is empty"),
     ('tasks = "mlp"', "tasks is 'mlp'; expected a list"),

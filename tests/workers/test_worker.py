@@ -57,7 +57,7 @@ def test_a_restored_worker_shares_no_memory_with_the_snapshot_and_compiles_nothi
     built.compute(weights())
     snapshot = built.snapshot()
     before = {path: array.tobytes() for path, array in snapshot.items()}
-    programs = worker._programs(SPEC.estimator)
+    programs = worker.programs(SPEC.estimator)
     compiled = [program._cache_size() for program in programs]
     other = SPEC.build()
     other.restore(snapshot, weights().meta_params)

@@ -35,39 +35,62 @@ class DataPrepare:
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     source: str = "tfds"  # or embedded
     download: bool = False  # allow the network; without it, nothing is ever downloaded
+    rebuild: bool = False  # build it again, in place of what is on disk
 
     def run(self) -> int:
         """Prints what the data set is, and where it lies."""
-        from taskset.data import sources, store
+        from taskset.data import sources
 
-        info = sources.prepare(self.name, self.source, download=self.download)
-        print_record(_facts(info) | {"file": str(store.path_of(self.name, self.source))})
+        info = sources.prepare(self.name, self.source, download=self.download, rebuild=self.rebuild)
+        print_record(_located(info))
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DataVerify:
+    """Reads a data set on disk, all of it, and checks it against its fingerprint."""
+
+    # as mnist, or emnist/letters
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+    source: str = "tfds"  # or embedded
+
+    def run(self) -> int:
+        """Prints what the data set is, and where it lies; a damaged one is an error."""
+        from taskset.data import sources
+
+        print_record(_located(sources.verify(self.name, self.source)))
         return 0
 
 
 def _record(name: str, source: str) -> dict[str, Any]:
+    """One row of the list; a damaged data set does not keep the others from being listed."""
+    from taskset.data import sources, store
+    from taskset.errors import InputError
+
+    row = {"data set": name, "source": source, "kind": sources.kind_of(name, source)}
+    unknown = dict.fromkeys(("shape", "classes", "examples", "fingerprint"))
+    if not store.path_of(name, source).exists():
+        first_use = "at first use" if source == "embedded" else "no"
+        return row | {"prepared": first_use} | unknown
+    try:
+        known = _facts(sources.recorded(name, source))
+    except InputError:
+        return row | {"prepared": "damaged"} | unknown
+    return row | {"prepared": "yes"} | {fact: known.get(fact) for fact in unknown}
+
+
+def _located(info: Any) -> dict[str, Any]:
     from taskset.data import store
 
-    path = store.path_of(name, source)
-    facts = ("image", "classes", "examples", "fingerprint")
-    if not path.exists():
-        first_use = "at first use" if source == "embedded" else "no"
-        return {"data set": name, "source": source, "prepared": first_use, **dict.fromkeys(facts)}
-    known = _facts(store.read_info(path))
-    return {
-        "data set": name,
-        "source": source,
-        "prepared": "yes",
-        **{fact: known[fact] for fact in facts},
-    }
+    return _facts(info) | {"file": str(store.path_of(info.name, info.source))}
 
 
 def _facts(info: Any) -> dict[str, Any]:
     return {
         "data set": info.name,
         "source": info.source,
-        "image": "x".join(map(str, info.image_shape)),
-        "classes": info.num_classes,
+        "kind": info.kind,
+        **info.summary(),
         "examples": dict(info.num_examples),
         "fingerprint": info.fingerprint[:16],
     }

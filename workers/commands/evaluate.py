@@ -17,7 +17,7 @@ from metaopt.baselines.grid import RATES
 from metaopt.checkpoint import write_durably
 from metaopt.evaluate import evaluate
 from metaopt.learned_optimizers import LearnedOptimizer, MetaParams
-from taskset import names
+from taskset import catalog
 from taskset.errors import InputError
 from workers import run_folder
 from workers.commands.table import print_records
@@ -58,7 +58,7 @@ class Evaluate:
     def run(self) -> int:
         """Prints the plan, a table and what it says; returns 0."""
         subject = find(self.path, self.checkpoint)
-        families = {task: names.build(task) for task in self._tasks(subject)}
+        families = {task: catalog.build(task) for task in self._tasks(subject)}
         num_steps = self._num_steps(subject)
         folder = self.out or self.path / FOLDER
         console = Console(highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ class TasksList:
 
     def run(self) -> int:
         """Prints one row per family."""
-        from taskset.names import FAMILIES
+        from taskset.catalog import FAMILIES
 
         records = [
             {
@@ -50,10 +50,10 @@ class TasksShow:
         """Prints one row per fact. Prepares the data set if that needs no download."""
         import jax
 
-        from taskset import names
+        from taskset import catalog
 
-        family = names.build(self.name)
-        record = {"name": names.name_of(family)} | _configuration(family) | _data(family)
+        family = catalog.build(self.name)
+        record = {"name": catalog.name_of(family)} | _configuration(family) | _data(family)
         record |= _size(family)._asdict()
         record |= _measure(family, jax.random.key(0))._asdict()
         print_record(record, self.json)
@@ -72,15 +72,15 @@ class TasksSample:
 
     def run(self) -> int:
         """Prints one row per configuration, with its name."""
-        from taskset import names
+        from taskset import catalog
         from taskset.errors import InputError
 
         if self.num < 1:
             raise InputError(f"--num is {self.num}; it must be at least 1")
-        families = [names.draw(self.family, self.seed + index) for index in range(self.num)]
+        families = [catalog.draw(self.family, self.seed + index) for index in range(self.num)]
         records = [
             {
-                "name": names.name_of(family),
+                "name": catalog.name_of(family),
                 "parameters": _size(family).parameters,
                 "data set": getattr(family, "dataset", None),
                 "batch": family.batch_size,
@@ -134,8 +134,9 @@ def _size(family: Any) -> Size:
     import jax
 
     def start(key: jax.Array) -> tuple[Any, Any]:
-        batch = family.load_data().sample("train", key, family.batch_size)
-        return family.sample(key).init(key), batch
+        data = family.load_data()
+        batch = data.sample("train", key, family.batch_size)
+        return family.sample(data, key).init(key), batch
 
     params, batch = map(jax.tree.leaves, jax.eval_shape(start, jax.random.key(0)))
     num_bytes = lambda leaves: sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
@@ -146,7 +147,8 @@ def _measure(family: Any, key: Any) -> Cost:
     """Trains one task for a moment."""
     import jax
 
-    data, task = family.load_data(), family.sample(key)
+    data = family.load_data()
+    task = family.sample(data, key)
     params = task.init(key)
 
     def step(params: Any, data: Any, key: jax.Array) -> tuple[Any, jax.Array]:

@@ -109,6 +109,8 @@ def parse(arguments: Sequence[str], prog: str) -> Train:
     if file and resume:
         raise InputError("--resume takes the configuration of the run; leave out --config")
     path = run_folder.open_existing(resume).config if resume else file
+    if any(argument.startswith("--mixture.") for argument in rest):
+        first.setdefault("mixture", {})  # its flags exist where there is a mixture to change
     settings = config.load(path, first) if path else config.from_table({}, first)
     default = Train(config=file, resume=resume, settings=settings)
     command = flags.parse(Train, rest, prog, default)

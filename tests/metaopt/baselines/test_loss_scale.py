@@ -41,7 +41,7 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> Measurements:
 def test_measures_the_start_and_the_end_of_tuned_adam(tmp_path):
     scale = loss_scale.loss_scale(FAMILY, 6, tmp_path)
     keys = held_out.evaluation_keys("scale", range(NUM_SEEDS))
-    tasks = [FAMILY.sample(key) for key in keys]
+    tasks = [FAMILY.sample(FAMILY.load_data(), key) for key in keys]
     assert len(tasks) == NUM_SEEDS
     grids = [tune_adam(FAMILY, FAMILY.load_data(), keys, 6, s) for s in ("constant", "cosine")]
     least = min(np.min(np.mean(grid.final_train_loss, axis=1)) for grid in grids)

@@ -5,7 +5,7 @@ import pytest
 
 from taskset.base import SPLITS
 from taskset.data import embedded
-from taskset.data.images import fingerprint
+from taskset.data.prepared import fingerprint
 
 SIZES = {
     "digits": (1260, 179, 179, 179),
@@ -52,7 +52,7 @@ def test_digits_are_all_there_once_and_span_the_whole_range():
 
 
 def test_digits_have_the_known_fingerprint():
-    assert fingerprint(embedded.digits()).startswith("92f59edfe5844add")
+    assert fingerprint(embedded.digits().splits).startswith("92f59edfe5844add")
 
 
 def test_patches_of_8_pixels_tile_the_photographs_so_splits_do_not_overlap():

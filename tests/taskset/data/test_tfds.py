@@ -115,7 +115,7 @@ def test_mnist_is_downloaded_prepared_and_split(data_dir, mnist_server):
         assert got == served
 
     # TFDS's own files suffice from now on, without the network
-    (data_dir / "v1" / "tfds" / "mnist.npz").unlink()
+    (data_dir / "v2" / "tfds" / "mnist.npz").unlink()
     assert sources.prepare("mnist", "tfds") == info
 
 
@@ -126,7 +126,7 @@ def test_a_file_that_is_missing_on_the_server_is_one_line(data_dir, mnist_server
     with pytest.raises(InputError, match="data set 'mnist' was not prepared: ") as caught:
         sources.prepare("mnist", "tfds", download=True)
     assert "\n" not in str(caught.value)
-    assert not list((data_dir / "v1").rglob("*.npz"))
+    assert not list((data_dir / "v2").rglob("*.npz"))
 
 
 def test_the_shim_leaves_no_tensorflow_behind(data_dir):

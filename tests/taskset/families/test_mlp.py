@@ -6,7 +6,7 @@ import pytest
 
 from taskset.data import sources
 from taskset.errors import InputError
-from taskset.families.mlp import ACTIVATIONS, MLPClassification, MLPFamily
+from taskset.families.mlp import MLPFamily, plain_mlp
 
 NUMPY_ACTIVATIONS = {
     "relu": lambda x: np.maximum(x, 0),
@@ -27,14 +27,14 @@ def numpy_loss(params, batch, activation):
     return -np.log(probabilities[np.arange(len(x)), batch["label"]]).mean()
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", NUMPY_ACTIVATIONS)
 def test_loss_equals_numpy(activation):
     rng = np.random.RandomState(0)
     batch = {
         "image": rng.randint(0, 256, (6, 8), np.uint8),
         "label": np.arange(6, dtype=np.int32) % 3,
     }
-    task = MLPClassification((8, 5, 4, 3), activation)
+    task = plain_mlp((2, 4, 1), (5, 4), 3, activation)
     start = task.init(jax.random.key(0))
     params = jax.tree.map(lambda p: p + 0.1 * rng.randn(*p.shape).astype(np.float32), start)
     expected = numpy_loss(params, batch, NUMPY_ACTIVATIONS[activation])
@@ -43,7 +43,7 @@ def test_loss_equals_numpy(activation):
 
 
 def test_start_has_zero_biases_and_weights_of_variance_one_over_inputs():
-    params = MLPClassification((400, 100, 10), "relu").init(jax.random.key(0))
+    params = plain_mlp((20, 20, 1), (100,), 10).init(jax.random.key(0))
     assert not np.any(params["layer0"]["bias"])
     weights = np.asarray(params["layer0"]["weight"])
     standard_error = np.sqrt(2 / weights.size)  # of a variance ratio; truncation makes it less
@@ -51,7 +51,7 @@ def test_start_has_zero_biases_and_weights_of_variance_one_over_inputs():
 
 
 def test_a_large_logit_does_not_overflow():
-    task = MLPClassification((2, 2), "relu")
+    task = plain_mlp((1, 2, 1), (), 2)
     params = {
         "layer0": {"weight": 1e4 * np.eye(2, dtype=np.float32), "bias": np.zeros(2, np.float32)}
     }
@@ -61,8 +61,10 @@ def test_a_large_logit_does_not_overflow():
 
 
 def test_layers_fit_the_data():
-    params = MLPFamily(dataset="patches_16x16", hidden=(7, 5)).sample(jax.random.key(0)).widths
-    assert params == (16 * 16 * 3, 7, 5, 8)
+    family = MLPFamily(dataset="patches_16x16", hidden=(7, 5))
+    params = family.sample(family.load_data(), jax.random.key(0)).init(jax.random.key(0))
+    shapes = [layer["weight"].shape for layer in params.values()]
+    assert shapes == [(16 * 16 * 3, 7), (7, 5), (5, 8)]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ import json
 import pytest
 import tyro
 
+from taskset.data import store
 from taskset.errors import InputError
-from workers.commands.data import DataList, DataPrepare
+from workers import cli
+from workers.commands.data import DataList, DataPrepare, DataVerify
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +31,36 @@ def test_list_prepares_nothing_and_then_shows_what_is_prepared(capsys, data_dir)
 
     assert tyro.cli(DataPrepare, args=["digits", "--source", "embedded"]).run() == 0
     assert str(data_dir) in capsys.readouterr().out
-    assert listed(capsys)["digits"]["prepared"] == "yes"
-    assert listed(capsys)["digits"]["classes"] == 10
+    record = listed(capsys)["digits"]
+    assert (record["prepared"], record["kind"]) == ("yes", "image")
+    assert (record["shape"], record["classes"]) == ("8x8x1", 10)
 
 
 def test_without_download_an_unprepared_data_set_is_refused(data_dir):
     command = tyro.cli(DataPrepare, args=["mnist"])
-    assert command == DataPrepare("mnist", source="tfds", download=False)
+    assert command == DataPrepare("mnist", source="tfds", download=False, rebuild=False)
     with pytest.raises(InputError, match="metaopt data prepare mnist --download"):
         command.run()
+
+
+def test_damage_is_listed_found_by_verify_and_mended_by_rebuild(capsys, refusal):
+    with pytest.raises(InputError, match="not prepared; run: metaopt data prepare digits"):
+        DataVerify("digits", "embedded").run()
+    assert DataPrepare("digits", "embedded").run() == 0
+    assert DataVerify("digits", "embedded").run() == 0
+    assert "92f59edfe5844add" in capsys.readouterr().out
+
+    path = store.path_of("digits", "embedded")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    line = refusal("data", "verify", "digits", "--source", "embedded")
+    rebuild = "metaopt data prepare digits --source embedded --rebuild"
+    assert "is damaged" in line and rebuild in line
+
+    path.write_bytes(content[:100])
+    assert listed(capsys)["digits"]["prepared"] == "damaged"
+    assert cli.main(rebuild.split()[1:]) == 0
+    assert DataVerify("digits", "embedded").run() == 0
+    capsys.readouterr()
+    assert listed(capsys)["digits"]["prepared"] == "yes"

@@ -1,0 +1,84 @@
+"""Classification of images by convolutions and dense layers on all that they put out."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from taskset.base import Batch, Key, Params
+from taskset.configured import ConfiguredTask, TaskSpec
+from taskset.families.convolutions import conv_stack
+from taskset.families.image_inputs import image_input, image_spec
+from taskset.networks.conv import ConvStack
+from taskset.networks.dense import MLP
+from taskset.networks.dims import Dim
+from taskset.networks.images import ImageInput
+from taskset.networks.losses import cross_entropy
+from taskset.options import Options
+
+FEATURES = (4096, 16384, 65536)  # of buckets: most tasks have the least, one in 20 the largest
+DEPTH = 3  # hidden layers of a bucket; a network without any has a bucket of its own
+WIDTHS = (128,)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ConvFC(ConfiguredTask):
+    """Mean cross-entropy, in nats, of an MLP on the flat output of convolutions."""
+
+    images: ImageInput
+    stack: ConvStack
+    head: MLP
+    batch: Dim
+
+    def init(self, key: Key) -> Params:
+        key_stack, key_head = jax.random.split(key)
+        return {"convolutions": self.stack.init(key_stack), "head": self.head.init(key_head)}
+
+    def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
+        del key
+        images = self.images.canvas(batch["image"])
+        flat = self.stack.apply(params["convolutions"], images, self.batch, self._flat)
+        logits = self.head.apply(params["head"], flat)
+        return cross_entropy(logits, batch["label"], self.head.outputs, self.batch)
+
+    def _flat(self, x: jax.Array, index: int) -> jax.Array:
+        """[batch, features] of an output of a layer: pixel by pixel, then zeros."""
+        layer = self.stack.layers[index]
+        side, channels = layer.window.outputs, layer.channels
+        flat = x.reshape(x.shape[0], -1)
+        if side.size is None or channels.size is None:
+            return flat
+        position = jnp.arange(self.head.inputs.padded, dtype=jnp.int32)
+        pixel, channel = position // channels.size, position % channels.size
+        row, column = pixel // side.size, pixel % side.size
+        where = (row * side.padded + column) * channels.padded + channel
+        # Beyond the last feature, indices that are out of bounds, no two of them the same.
+        where = jnp.where(row < side.size, where, flat.shape[1] + position)
+        return flat.at[:, where].get(mode="fill", fill_value=0.0, unique_indices=True)
+
+
+def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
+    """The task of a configuration of `conv_fc_family`."""
+    data = image_spec(config["dataset"], options)
+    images = image_input(data, center=config["center_data"], options=options)
+    stack = conv_stack(config, images, options)
+    last = stack.layers[len(config["strides"]) - 1]
+    num_features = int(last.window.outputs.count) ** 2 * int(last.channels.count)
+    hidden_sizes = config["fc_hidden_units"]
+    hidden = tuple(options.dim(size, WIDTHS) for size in hidden_sizes)
+    depth = None
+    if options.padded and hidden:
+        hidden += (options.dim(1, WIDTHS),) * (DEPTH - len(hidden_sizes))
+        depth = options.count(len(hidden_sizes))
+    head = MLP(
+        inputs=options.dim(num_features, FEATURES),
+        hidden=hidden,
+        outputs=data.classes,
+        activation=stack.activation,
+        initializer=stack.initializer,
+        depth=depth,
+    )
+    return TaskSpec(ConvFC(images, stack, head, data.batch), data, data.batch.padded)

@@ -1,0 +1,87 @@
+"""Classification of images by convolutions, a pool over all pixels, and a dense layer."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from taskset.base import Batch, Key, Params
+from taskset.configured import ConfiguredTask, TaskSpec
+from taskset.families.convolutions import conv_stack
+from taskset.families.image_inputs import image_input, image_spec
+from taskset.networks.choices import Choice
+from taskset.networks.conv import ConvStack
+from taskset.networks.dense import MLP
+from taskset.networks.dims import Dim
+from taskset.networks.images import ImageInput
+from taskset.networks.losses import cross_entropy
+from taskset.options import Options
+
+POOLS = ("mean", "max", "squared_mean")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ConvPooling(ConfiguredTask):
+    """Mean cross-entropy, in nats, of a dense layer on the pooled output of convolutions."""
+
+    images: ImageInput
+    stack: ConvStack
+    pool: Choice  # one of POOLS
+    head: MLP
+    batch: Dim
+
+    def init(self, key: Key) -> Params:
+        key_stack, key_head = jax.random.split(key)
+        return {"convolutions": self.stack.init(key_stack), "head": self.head.init(key_head)}
+
+    def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
+        del key
+        images = self.images.canvas(batch["image"])
+        pooled = self.stack.apply(params["convolutions"], images, self.batch, self._pooled)
+        logits = self.head.apply(params["head"], pooled)
+        return cross_entropy(logits, batch["label"], self.head.outputs, self.batch)
+
+    def _pooled(self, x: jax.Array, index: int) -> jax.Array:
+        """[batch, channels] of an output of a layer, [batch, side, side, channels]."""
+        side = self.stack.layers[index].window.outputs
+        mean = lambda x: jnp.sum(x, axis=(1, 2)) / (side.count * side.count)
+        return self.pool.pick(
+            {
+                "mean": lambda: mean(x),
+                "max": lambda: jnp.max(_low_in_padding(x, side), axis=(1, 2)),
+                "squared_mean": lambda: mean(x * x),
+            }
+        )
+
+
+def _low_in_padding(x: jax.Array, side: Dim) -> jax.Array:
+    """`x` with minus infinity where rows or columns are padding."""
+    mask = side.mask()
+    if mask is None:
+        return x
+    inside = (mask[:, None] & mask[None])[None, :, :, None]
+    return jnp.where(inside, x, -jnp.inf)
+
+
+def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
+    """The task of a configuration of `conv_pooling_family`."""
+    data = image_spec(config["dataset"], options)
+    images = image_input(data, center=config["center_data"], options=options)
+    stack = conv_stack(config, images, options)
+    task = ConvPooling(
+        images,
+        stack,
+        options.choice(config["pool_type"], POOLS),
+        MLP(
+            inputs=stack.layers[len(config["strides"]) - 1].channels,
+            hidden=(),
+            outputs=data.classes,
+            activation=stack.activation,
+            initializer=options.initializer(config.get("head_init", config["w_init"])),
+        ),
+        data.batch,
+    )
+    return TaskSpec(task, data, data.batch.padded)

@@ -1,0 +1,70 @@
+"""The convolutions of a configuration, and the bucket they belong to."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+
+from taskset.configs.feasibility import KERNEL_SIDE, convolved_side
+from taskset.configs.images import STRIDES
+from taskset.networks.conv import BIASES, ConvLayer, ConvStack, Window
+from taskset.networks.dims import Dim, padded_size
+from taskset.networks.images import ImageInput
+from taskset.options import Options
+
+DEPTH = 5  # convolutions of a bucket; those that a task does not have are not computed
+CHANNELS = (32, 64)  # of all layers of a bucket: as the largest one of a task has
+
+
+def conv_stack(config: Mapping[str, Any], images: ImageInput, options: Options) -> ConvStack:
+    """The convolutions of a configuration, on `images`."""
+    strides = [stride for stride, _ in config["strides"]]
+    windows = conv_windows(int(images.height.count), strides, config["padding"])
+    channels = [Dim(size) for size in config["hidden_units"]]
+    if options.padded:
+        windows = _on_canvas(windows, images.shape[0], _whole_pattern(strides))
+        largest = padded_size(max(config["hidden_units"]), CHANNELS)
+        unused = [1] * (DEPTH - len(strides))
+        channels = [Dim(largest, np.int32(n)) for n in (*config["hidden_units"], *unused)]
+    return ConvStack(
+        inputs=images.shape[2],
+        layers=tuple(map(ConvLayer, windows, channels)),
+        activation=options.activation(config["activation"]),
+        initializer=options.initializer(config["w_init"]),
+        biases=options.choice("used" if config["use_bias"] else "none", BIASES),
+        depth=options.count(len(strides)),
+    )
+
+
+def conv_windows(side: int, strides: Sequence[int], padding: Sequence[str]) -> list[Window]:
+    """The windows of convolutions one after the other, with the padding that TensorFlow has.
+
+    Padding "SAME" puts zeros around an image, the odd one at its end; "VALID" puts none.
+    """
+    windows = []
+    for stride, kind in zip(strides, padding, strict=True):
+        outputs = convolved_side(side, stride, kind)
+        zeros = max((outputs - 1) * stride + KERNEL_SIDE - side, 0) // 2
+        windows.append(Window(stride, zeros if kind == "SAME" else 0, Dim(outputs)))
+        side = outputs
+    return windows
+
+
+def _on_canvas(windows: Sequence[Window], canvas: int, strides: Sequence[int]) -> list[Window]:
+    """The same windows as inputs of a program, and such as are not used for further `strides`."""
+    padded = []
+    for index, stride in enumerate(strides):
+        canvas = -(-canvas // stride)
+        window = windows[index] if index < len(windows) else Window(stride, 0, Dim(1))
+        outputs = Dim(canvas, np.int32(window.outputs.padded))
+        skipped = np.int32(1 - window.zeros)
+        padded.append(dataclasses.replace(window, zeros=1, outputs=outputs, skipped=skipped))
+    return padded
+
+
+def _whole_pattern(strides: Sequence[int]) -> tuple[int, ...]:
+    """The first of TaskSet's patterns, which is the least work, that begins with `strides`."""
+    patterns = (tuple(islice(cycle(pattern), DEPTH)) for pattern in STRIDES.values())
+    return next(pattern for pattern in patterns if pattern[: len(strides)] == tuple(strides))

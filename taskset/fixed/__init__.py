@@ -1,0 +1,25 @@
+"""The 109 fixed tasks of TaskSet, by name: hand-designed, one module per kind of model.
+
+Each module has `TASKS`, from the name of a task to the function that builds it.
+"""
+
+import importlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeAlias
+
+from taskset.configured import TaskSpec
+from taskset.options import Options
+
+BuildFixed: TypeAlias = Callable[[Options], TaskSpec]
+
+MODULES: tuple[str, ...] = ("taskset.fixed.two_d",)
+
+
+@lru_cache(maxsize=1)
+def tasks() -> dict[str, BuildFixed]:
+    """All fixed tasks by name, in the order of the modules."""
+    found: dict[str, BuildFixed] = {}
+    for module in MODULES:
+        found |= importlib.import_module(module).TASKS
+    return found

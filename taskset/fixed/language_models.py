@@ -1,0 +1,51 @@
+"""The fixed tasks that are language models: bytes of lm1b, in windows of 128."""
+
+from functools import partial
+from typing import Any
+
+from taskset.configured import TaskSpec
+from taskset.data.text_data import TextData
+from taskset.families.rnn_language_model import BUCKETS, language_model
+from taskset.families.text_inputs import TextSpec
+from taskset.options import Options
+
+GRU_WEIGHTS = ("wz", "wr", "wh", "uz", "ur", "uh")
+
+
+def core(kind: str, core_dim: int) -> list[Any]:
+    """The core in the layout of a sampled configuration, with the default initialisers."""
+    if kind == "LSTM":
+        return ["lstm", {"core_dim": core_dim, "w_gates": ["default", None]}]
+    weights = dict.fromkeys(GRU_WEIGHTS, ["glorot_uniform", None])
+    return ["gru", {"core_dim": core_dim} | weights]
+
+
+def _language_model(options: Options, kind: str, core_dim: int) -> TaskSpec:
+    """Unlike in sampled tasks, the released loss does not count padding either."""
+    config: dict[str, Any] = {
+        "core": core(kind, core_dim),
+        "embed_dim": 64,
+        "vocab_size": 256,
+        "trainable_init": True,
+        "w_init": ["default", None],
+    }
+    data = TextData(
+        "lm1b",
+        options.source,
+        "bytes",
+        patch_length=128,
+        padded_length=BUCKETS["bytes"].patch_length if options.padded else None,
+        last_window=not options.released,
+    )
+    spec = TextSpec(data, 128, options.padded)
+    task = language_model(config, options, BUCKETS["bytes"], count_padding=False)
+    return TaskSpec(task, spec, spec.padded_batch_size)
+
+
+CORES = (("GRU", 64), ("GRU", 128), ("GRU", 256), ("LSTM", 128), ("LSTM", 256))
+TASKS = {
+    f"FixedLM_lm1b_patch128_{kind}{core_dim}_embed64_avg_bs128": partial(
+        _language_model, kind=kind, core_dim=core_dim
+    )
+    for kind, core_dim in CORES
+}

@@ -1,0 +1,13 @@
+"""What tasks are built from: dimensions, activations, initialisers and layers.
+
+Everything here is a pytree whose static part fixes a compiled program and whose leaves are its
+inputs. Built exactly, a network has no leaves but its scales; built for a bucket, its widths,
+activation and initialiser are leaves too, and arrays are padded to the size of the bucket.
+
+    dims.py          Dim: a dimension, of which a part may be padding
+    choices.py       Choice: one of a few variants, fixed or an input
+    activations.py   Activation
+    initializers.py  Initializer: random starts that do not depend on padding
+    dense.py         Dense layers, MLP
+    images.py        ImageInput: minibatches of images as what networks read
+"""

@@ -1,0 +1,186 @@
+"""Stacks of 3x3 convolutions on square images, whose sizes, padding and depth may be inputs.
+
+A convolution is written as the product of a matrix of patches with one of weights. Tasks that are
+trained side by side have weights of their own, and for those XLA has no fast convolution on a CPU:
+in a loop of training steps, its own takes 10 to 50 times as long.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from taskset.base import Key, Params
+from taskset.networks.activations import Activation
+from taskset.networks.choices import Choice
+from taskset.networks.dims import Dim, Scalar
+from taskset.networks.initializers import Initializer
+from taskset.networks.skipping import anywhere, in_chunks
+
+KERNEL_SIDE = 3
+BATCH_NORM_EPSILON = 1e-3
+BIASES = ("used", "none")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Where the windows of a convolution lie along either side of a square image.
+
+    There are `outputs` of them, `stride` entries apart. The first begins `zeros` entries before
+    the image, less `skipped` ones: so it can be an input whether there are zeros at all.
+    """
+
+    stride: int = dataclasses.field(metadata={"static": True})
+    zeros: int = dataclasses.field(metadata={"static": True})
+    outputs: Dim
+    skipped: Scalar | None = None  # [] int32, 0 or 1; None: 0
+
+    def patches(self, x: jax.Array) -> jax.Array:
+        """What the windows cover of [batch, side, side, channels], row by row.
+
+        [batch, outputs, outputs, 9 * channels], with zeros beyond the image.
+        """
+        return self._covered(self._covered(x, 2), 1)
+
+    def clear(self, x: jax.Array) -> jax.Array:
+        """`x`, [batch, outputs, outputs, channels], with zeros where there is no window."""
+        return self.outputs.clear(self.outputs.clear(x, 1), 2)
+
+    def _covered(self, x: jax.Array, axis: int) -> jax.Array:
+        """The entries of `axis` that each window covers, side by side in the channels."""
+        last = (self.outputs.padded - 1) * self.stride  # where the last window begins
+        length = last + KERNEL_SIDE + (self.skipped is not None)
+        widths = [(0, 0)] * x.ndim
+        widths[axis] = (self.zeros, max(length - self.zeros - x.shape[axis], 0))
+        x = jnp.pad(x, widths)
+        if self.skipped is not None:
+            x = jax.lax.dynamic_slice_in_dim(x, self.skipped, length - 1, axis)
+        taps = range(KERNEL_SIDE)
+        slices = [jax.lax.slice_in_dim(x, t, t + last + 1, self.stride, axis) for t in taps]
+        return jnp.concatenate(slices, axis=-1)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ConvLayer:
+    """The shape of what a convolution puts out."""
+
+    window: Window
+    channels: Dim
+
+    def empty(self, batch_size: int) -> jax.Array:
+        """Zeros in the shape of an output."""
+        side = self.window.outputs.padded
+        return jnp.zeros((batch_size, side, side, self.channels.padded))
+
+
+def init_conv(key: Key, inputs: Dim, outputs: Dim, initializer: Initializer) -> Params:
+    """`{"weight": [3, 3, inputs, outputs], "bias": [outputs]}` float32; the bias is zero."""
+    window = (Dim(KERNEL_SIDE), Dim(KERNEL_SIDE))
+    weight = initializer(key, *window, inputs, outputs)
+    return {"weight": weight, "bias": jnp.zeros((outputs.padded,))}
+
+
+def conv(weight: jax.Array, x: jax.Array, window: Window) -> jax.Array:
+    """[batch, outputs, outputs, channels] for `x` [batch, side, side, inputs], without bias."""
+
+    # Patches are nine times as large as the image, and quickly made again for gradients.
+    @jax.checkpoint
+    def multiply(weight: jax.Array, x: jax.Array) -> jax.Array:
+        patches = window.patches(x)
+        return jnp.tensordot(patches, weight.reshape(-1, weight.shape[-1]), 1)
+
+    return multiply(weight, x)
+
+
+# Reads a vector, [batch, features], off the output of a layer, for the layer of this index.
+Read = Callable[[jax.Array, int], jax.Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ConvStack:
+    """Convolutions with an activation after each, the last too.
+
+    The first `depth` layers are used, at least one; the others are padding, and not computed.
+    With `normalized`, each layer has batch normalisation before its activation, by statistics of
+    the batch at hand, with an offset and no scale (https://arxiv.org/abs/1502.03167).
+    """
+
+    inputs: int = dataclasses.field(metadata={"static": True})  # channels
+    layers: tuple[ConvLayer, ...]
+    activation: Activation
+    initializer: Initializer
+    biases: Choice = Choice(BIASES[:1])  # one of BIASES
+    normalized: bool = dataclasses.field(default=False, metadata={"static": True})
+    depth: Scalar | None = None  # [] int32; None: all layers
+
+    def init(self, key: Key) -> Params:
+        """`{"conv0": {"weight", "bias"}, "conv1": ...}`; "offset" when normalised."""
+        params, inputs = {}, Dim(self.inputs)
+        for index, layer in enumerate(self.layers):
+            key_layer = jax.random.fold_in(key, index)
+            params[f"conv{index}"] = init_conv(key_layer, inputs, layer.channels, self.initializer)
+            if self.normalized:
+                params[f"conv{index}"]["offset"] = jnp.zeros((layer.channels.padded,))
+            if "used" not in self.biases.names:
+                del params[f"conv{index}"]["bias"]
+            inputs = layer.channels
+        return params
+
+    def apply(self, params: Params, images: jax.Array, batch: Dim, read: Read) -> jax.Array:
+        """[batch, features] float32: what `read` makes of the output of the last layer used.
+
+        `images` are [batch, side, side, inputs], zero in their padding.
+        """
+        if self.depth is None:
+            compute = lambda x: self._all(params, x, read)
+        else:
+            compute = lambda x: self._first(params, x, read, self.depth)
+        return compute(images) if self.normalized else in_chunks(compute, images, batch)
+
+    def _all(self, params: Params, x: jax.Array, read: Read) -> jax.Array:
+        for index in range(len(self.layers)):
+            x = self._layer(params, x, index)
+        return read(x, len(self.layers) - 1)
+
+    def _first(self, params: Params, x: jax.Array, read: Read, depth: Scalar) -> jax.Array:
+        x = self._layer(params, x, 0)
+        summary = read(x, 0)
+        for index in range(1, len(self.layers)):
+            go_on = partial(self._go_on, params, read, index, depth)
+            stay = lambda x, summary, index=index: (self.layers[index].empty(x.shape[0]), summary)
+            x, summary = jax.lax.cond(anywhere(index < depth), go_on, stay, x, summary)
+        return summary
+
+    def _go_on(
+        self,
+        params: Params,
+        read: Read,
+        index: int,
+        depth: Scalar,
+        x: jax.Array,
+        summary: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        x = self._layer(params, x, index)
+        return x, jnp.where(index < depth, read(x, index), summary)
+
+    def _layer(self, params: Params, x: jax.Array, index: int) -> jax.Array:
+        layer, own = self.layers[index], params[f"conv{index}"]
+        x = conv(own["weight"], x, layer.window)
+        if "bias" in own:
+            bias = own["bias"].reshape(1, 1, 1, -1)
+            x = self.biases.pick({"used": lambda: x + bias, "none": lambda: x})
+        if self.normalized:
+            x = _normalized(x) + own["offset"].reshape(1, 1, 1, -1)
+        return layer.window.clear(layer.channels.clear(self.activation(x)))
+
+
+def _normalized(x: jax.Array) -> jax.Array:
+    """Each channel with mean 0 and variance 1 over the batch."""
+    centered = x - jnp.mean(x, axis=(0, 1, 2), keepdims=True)
+    variance = jnp.mean(centered * centered, axis=(0, 1, 2), keepdims=True)
+    return centered * jax.lax.rsqrt(variance + BATCH_NORM_EPSILON)

@@ -1,0 +1,76 @@
+"""For tests: that padding a task to the sizes of a bucket changes nothing that is computed."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from taskset.named import NamedFamily
+
+
+def assert_padding_is_exact(name, rtol=2e-6, **options):
+    """The start, loss and gradient of a task are those it has in the arrays of its bucket.
+
+    `rtol` is relative to the largest entry of an array.
+    """
+    exact, padded = (NamedFamily(name, buckets=b, **options) for b in ("exact", "padded"))
+    start, loss, grads = start_loss_and_grads(exact)
+    padded_start, padded_loss, padded_grads = start_loss_and_grads(padded)
+    np.testing.assert_allclose(loss, padded_loss, rtol=rtol)
+    _assert_close(jax.tree.map(cut_to, start, matched(padded_start, start)), start, rtol)
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(grads))
+    pads = lambda part, whole: embedded(part, whole.shape)
+    _assert_close(
+        jax.tree.map(pads, grads, matched(padded_grads, grads)),
+        matched(padded_grads, grads),
+        rtol,
+    )
+    # Beside the arrays that the exact task has, those of padded layers have no gradient.
+    norms = [_sum_of_squares(tree) for tree in (padded_grads, matched(padded_grads, grads))]
+    assert norms[0] == norms[1]
+
+
+def start_loss_and_grads(family):
+    """All on one minibatch, with the same keys for every family."""
+
+    @jax.jit
+    def run(data, key):
+        task = family.sample(data, key)
+        start = task.init(key)
+        batch = data.sample("train", key, family.batch_size)
+        return start, *jax.value_and_grad(task.loss)(start, batch, key)
+
+    return run(family.load_data(), jax.random.key(3))
+
+
+def matched(padded, exact):
+    """The arrays of `padded` under the names of `exact`: the last of dense layers stays the last.
+
+    Dense layers are named layer0, layer1 and so on, and padding comes before the last.
+    """
+    if not isinstance(exact, Mapping):
+        return padded
+    names = {name: name for name in exact}
+    if all(name.startswith("layer") for name in exact):
+        names[f"layer{len(exact) - 1}"] = f"layer{len(padded) - 1}"
+    return {name: matched(padded[names[name]], exact[name]) for name in exact}
+
+
+def cut_to(part, whole):
+    """The leading entries of `whole` that `part` has."""
+    return whole[tuple(slice(size) for size in part.shape)]
+
+
+def embedded(part, shape):
+    """`part` and zeros after it, to `shape`."""
+    return np.pad(part, [(0, size - own) for size, own in zip(shape, part.shape, strict=True)])
+
+
+def _assert_close(actual, expected, rtol):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert np.all(np.isfinite(b))
+        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * np.max(np.abs(b), initial=1e-30))
+
+
+def _sum_of_squares(tree):
+    return sum(float(np.sum(np.square(np.asarray(x, np.float64)))) for x in jax.tree.leaves(tree))

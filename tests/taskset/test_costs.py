@@ -1,0 +1,27 @@
+"""Estimated costs against counts by hand."""
+
+import taskset
+from taskset import costs
+
+
+def test_an_mlp_costs_its_products_and_holds_its_weights():
+    family = taskset.MLPFamily(hidden=(32,), batch_size=10)
+    cost = costs.estimate(family)
+    first, second = 64 * 32, 32 * 10
+    assert cost.parameters == first + 32 + second + 10
+    assert cost.parameter_bytes == 4 * cost.parameters
+    assert cost.batch_bytes == 10 * (64 + 4)
+    # forward: two products; backward: two for the weights, and one for the hidden layer
+    assert cost.flops == 2 * 10 * (first + second + first + second + second)
+
+
+def test_memory_is_more_than_parameters_gradients_and_activations():
+    family = taskset.MLPFamily(hidden=(32,), batch_size=1000)
+    cost = costs.estimate(family)
+    assert cost.memory_bytes >= 2 * cost.parameter_bytes + 4 * 1000 * (64 + 32 + 10)
+    assert cost.memory_bytes < 20 * 4 * 1000 * (64 + 32 + 10)
+
+
+def test_a_quadratic_has_no_batch_and_no_products():
+    cost = costs.estimate(taskset.QuadraticFamily(dim=7))
+    assert (cost.parameters, cost.batch_bytes, cost.flops) == (7, 0, 0)

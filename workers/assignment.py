@@ -1,0 +1,63 @@
+"""Which task a worker trains: always the same one, or one after another from a mixture."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from metaopt.baselines.loss_scale import loss_scale
+from metaopt.estimators.base import GradientEstimator
+from metaopt.inner_problem import OptimizerTraining
+from metaopt.normalize import LossScale
+from taskset import catalog
+from taskset.mixture import Mixture
+
+# Baselines that loss scales come from, kept for all runs of this machine.
+BASELINES = Path.home() / ".cache" / "metaopt" / "baselines"
+
+
+class Assigned(NamedTuple):
+    """What a worker does at one point of its life."""
+
+    task: str  # its name, for reports and loss scales
+    estimator: GradientEstimator
+    begins: bool  # whether the runs of the task start here
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskStream:
+    """Tasks of a mixture, each trained for some estimates: another one for every worker.
+
+    Of `problem`, the family is replaced by that of each task.
+    """
+
+    mixture: Mixture
+    estimator: GradientEstimator
+    problem: OptimizerTraining
+    estimates_per_task: int
+    seed: int  # of the run
+    scaled_for: int | None = None  # inner steps of the baselines of loss scales; None: no scales
+
+    def at(self, worker: int, num_done: int) -> Assigned:
+        """What `worker` does after `num_done` estimates. Raises `InputError` as `sample` does."""
+        round_number, done = divmod(num_done, self.estimates_per_task)
+        task = _draw(self.mixture, self.seed, worker, round_number)
+        problem = dataclasses.replace(self.problem, family=catalog.build(task))
+        return Assigned(task, dataclasses.replace(self.estimator, problem=problem), done == 0)
+
+    def loss_scale(self, task: str) -> LossScale:
+        """That of `task`; measured when it is not known yet, which takes longer than to train it.
+
+        Raises `InputError` when no baseline improves on the initial loss.
+        """
+        if self.scaled_for is None:
+            return LossScale()
+        return loss_scale(catalog.exact(catalog.build(task)), self.scaled_for, BASELINES)
+
+
+@functools.lru_cache(maxsize=64)
+def _draw(mixture: Mixture, seed: int, worker: int, round_number: int) -> str:
+    words = np.random.SeedSequence([seed, worker, round_number]).generate_state(1)
+    return mixture.sample(int(words[0]))
