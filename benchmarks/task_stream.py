@@ -1,7 +1,7 @@
 """How fast a stream of sampled tasks goes: compile once, sample many.
 
-    python benchmarks/task_stream.py [--json FILE]                       all families, two workers
-    python benchmarks/task_stream.py --families mlp_family --exact       padded against exact, in turn
+    python benchmarks/task_stream.py [--json FILE]                  all families, two workers
+    python benchmarks/task_stream.py --families mlp_family --exact  padded against exact, in turn
 
 PersistentES on FactoredMLP, two tasks at once, truncation 20, five truncations of each sampled
 task, data embedded. Every worker is a process of its own with one core. "cold" starts with an empty

@@ -1,4 +1,4 @@
-"""The picture of an evaluation: training loss over steps, one colour per optimizer."""
+"""Pictures of training loss over steps: of an evaluation, and of a task as a thumbnail."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -42,6 +42,28 @@ def draw(report: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
     return paths
 
 
+def draw_thumbnail(path: pathlib.Path, title: str, losses: Mapping[str, np.ndarray]) -> None:
+    """Writes a small picture of up to three training curves, [num_steps] each by their labels.
+
+    The extension of `path` says which kind of picture, .png if it has none. Raises `OSError` when
+    the file cannot be written, and `ValueError` for another kind than matplotlib has.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        for curve, color in zip(losses.values(), COLORS, strict=False):
+            axes.plot(np.arange(len(curve)), curve, color=color, linewidth=1.4)
+        drawn = np.concatenate([curve[np.isfinite(curve)] for curve in losses.values()])
+        axes.set_yscale("log" if np.all(drawn > 0) else "symlog")
+        axes.set_xlim(0, max(1, *(len(curve) - 1 for curve in losses.values())))
+        _label_ends(axes, [_last_finite(curve) for curve in losses.values()], list(losses))
+        _clean(axes)
+        axes.set_xlabel("inner step")
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else {})
+
+
 def _plot(axes: Axes, report: Mapping[str, Any]) -> None:
     results = report["results"]
     ends = []
@@ -51,10 +73,10 @@ def _plot(axes: Axes, report: Mapping[str, Any]) -> None:
         width = 2.2 if result is results[0] else 1.6
         axes.fill_between(steps, low, high, color=color, alpha=0.16, linewidth=0)
         axes.plot(steps, median, color=color, linewidth=width, solid_capstyle="round")
-        ends.append(median[np.isfinite(median)][-1] if np.isfinite(median).any() else np.nan)
+        ends.append(_last_finite(median))
     axes.set_yscale("log")
     axes.set_xlim(0, max(1, report["num_steps"] - 1))
-    _label_ends(axes, ends, [_label(result) for result in results])
+    _label_ends(axes, ends, [_label(result) for result in results], bold=0)
     _clean(axes)
     axes.set_xlabel("inner step")
     axes.set_title(
@@ -64,7 +86,14 @@ def _plot(axes: Axes, report: Mapping[str, Any]) -> None:
     axes.text(0, 1.03, note, transform=axes.transAxes, fontsize=9.5, color="#666666")
 
 
-def _label_ends(axes: Axes, ends: Sequence[float], labels: Sequence[str]) -> None:
+def _last_finite(losses: np.ndarray) -> float:
+    finite = losses[np.isfinite(losses)]
+    return float(finite[-1]) if finite.size else np.nan
+
+
+def _label_ends(
+    axes: Axes, ends: Sequence[float], labels: Sequence[str], bold: int | None = None
+) -> None:
     """Writes each label at the right of its line, moved apart where lines end close together."""
     to_axes = lambda loss: (axes.transData + axes.transAxes.inverted()).transform((0, loss))[1]
     # A loss of 0 is infinitely far below a logarithmic axis.
@@ -83,7 +112,7 @@ def _label_ends(axes: Axes, ends: Sequence[float], labels: Sequence[str]) -> Non
             transform=axes.transAxes,
             color=COLORS[i],
             va="center",
-            fontweight="bold" if i == 0 else "normal",
+            fontweight="bold" if i == bold else "normal",
         )
 
 

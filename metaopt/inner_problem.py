@@ -20,6 +20,16 @@ class InnerProblem(abc.ABC):
     def load_data(self) -> Dataset:
         """What `init`, `step` and `outer_loss` take as `data`; `NoData()` where they need none."""
 
+    @property
+    def num_shards(self) -> int:
+        """Parts in which the data come to the device, one after another."""
+        return 1
+
+    def load_shard(self, index: int) -> Dataset:
+        """Part `index` modulo `num_shards` of the data."""
+        del index
+        return self.load_data()
+
     @abc.abstractmethod
     def init(self, meta_params: MetaParams, data: Dataset, key: Key) -> Any:
         """The state at the start of a run, a pytree of arrays. The key decides the task."""
@@ -68,6 +78,13 @@ class OptimizerTraining(InnerProblem):
 
     def load_data(self) -> Dataset:
         return self.family.load_data()
+
+    @property
+    def num_shards(self) -> int:
+        return self.family.num_shards
+
+    def load_shard(self, index: int) -> Dataset:
+        return self.family.load_shard(index)
 
     def program(self) -> Self:
         return dataclasses.replace(self, family=self.family.program())

@@ -65,7 +65,8 @@ class ReducedPrecisionTask(Task):
         return self.task.init(key)
 
     def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
-        return self.task.loss(*jax.tree.map(self._rounded, (params, batch)), key)
+        params, batch = jax.tree.map(self._rounded, (params, batch))
+        return self.task.loss(params, batch, key)
 
     def _rounded(self, x: jax.Array) -> jax.Array:
         if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -91,6 +92,13 @@ class Augmented(TaskFamily):
 
     def load_data(self) -> Dataset:
         return self.family.load_data()
+
+    @property
+    def num_shards(self) -> int:
+        return self.family.num_shards
+
+    def load_shard(self, index: int) -> Dataset:
+        return self.family.load_shard(index)
 
     def sample(self, data: Dataset, key: Key) -> Task:
         return self.family.sample(data, key)

@@ -70,6 +70,19 @@ class TaskFamily(abc.ABC):
         Raises `InputError` when the data set has to be downloaded first.
         """
 
+    @property
+    def num_shards(self) -> int:
+        """Parts in which the data come to the device, 1 unless they exceed its budget."""
+        return 1
+
+    def load_shard(self, index: int) -> Dataset:
+        """Part `index` modulo `num_shards` of the data, of the same shapes as every other.
+
+        Whoever trains for long takes the next part between truncations.
+        """
+        del index
+        return self.load_data()
+
     @abc.abstractmethod
     def sample(self, data: Dataset, key: Key) -> Task:
         """Draws a task, given what `load_data` returned. Pure and jittable.

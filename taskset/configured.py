@@ -10,7 +10,8 @@ program. The settings travel with the data, as arguments.
 
 import abc
 import dataclasses
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
@@ -31,6 +32,20 @@ class DataSpec(Protocol):
 
     def load(self) -> Dataset:
         """The examples on the default device; `InputError` when they are not prepared."""
+        ...
+
+
+@runtime_checkable
+class ShardedSpec(DataSpec, Protocol):
+    """One whose examples may exceed the budget of the device."""
+
+    @property
+    def num_shards(self) -> int:
+        """Parts that keep to the budget."""
+        ...
+
+    def load_shard(self, index: int) -> Dataset:
+        """Part `index` modulo `num_shards`."""
         ...
 
 
@@ -97,9 +112,22 @@ class ConfiguredFamily(TaskFamily):
         return self.spec.batch_size
 
     def load_data(self) -> ConfiguredData:
+        return self._with_settings(self.spec.data.load)
+
+    @property
+    def num_shards(self) -> int:
+        return self.spec.data.num_shards if isinstance(self.spec.data, ShardedSpec) else 1
+
+    def load_shard(self, index: int) -> ConfiguredData:
+        data = self.spec.data
+        if not isinstance(data, ShardedSpec) or data.num_shards == 1:
+            return self.load_data()
+        return self._with_settings(lambda: data.load_shard(index))
+
+    def _with_settings(self, load: Callable[[], Dataset]) -> ConfiguredData:
         settings = jax.tree.leaves(self.spec.template)
         with jax.ensure_compile_time_eval():  # cached data must not be tracers of the caller's jit
-            return ConfiguredData(self.spec.data.load(), jax.device_put(settings))
+            return ConfiguredData(load(), jax.device_put(settings))
 
     def sample(self, data: Dataset, key: Key) -> Task:
         return self.program().sample(data, key)

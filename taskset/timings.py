@@ -20,6 +20,7 @@ import jax
 from taskset import catalog, costs
 from taskset.base import TaskFamily
 from taskset.data import store
+from taskset.errors import InputError
 
 # Of one CPU core of 2020, for machines on which nothing was timed yet.
 FLOPS_PER_SECOND = 2e10
@@ -35,7 +36,7 @@ def measure(name: str) -> float:
     """Seconds of an inner step of a task, by running it; keeps them in the table.
 
     A step draws a minibatch, and takes a step of gradient descent. Raises `InputError` as
-    `catalog.build` does.
+    `catalog.build` does, and when the table cannot be written.
     """
     seconds = _seconds_per_step(catalog.build(name))
     _write({**table(), name: seconds})
@@ -45,9 +46,16 @@ def measure(name: str) -> float:
 def seconds(name: str) -> float:
     """Seconds of an inner step of a task: those in the table, or an estimate."""
     known = table()
-    if name in known:
-        return known[name]
-    return _raw_estimate(name) * _correction(name, known)
+    return known[name] if name in known else estimate(name)
+
+
+def estimate(name: str) -> float:
+    """Seconds of an inner step of a task as if it had never been timed.
+
+    Raises `InputError` as `catalog.build` does.
+    """
+    others = {other: measured for other, measured in table().items() if other != name}
+    return _raw_estimate(name) * _correction(name, others)
 
 
 def table() -> dict[str, float]:
@@ -119,7 +127,15 @@ def _timed(run: Any, steps: int) -> float:
 def _write(known: dict[str, float]) -> None:
     """Writes beside the table, then renames; two that measure at once may lose one's entry."""
     path = path_of_table()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
-        json.dump({"format": 1, "seconds": known}, file, indent=1, sort_keys=True)
-    os.replace(file.name, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, suffix=".part", delete=False
+        ) as file:
+            json.dump({"format": 1, "seconds": known}, file, indent=1, sort_keys=True)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write timings to {path}: {error.strerror}; set METAOPT_DATA_DIR to a folder "
+            "that can be written"
+        ) from error

@@ -73,7 +73,8 @@ class Worker:
         task, estimator, begins = self.spec.at(self._num_done)
         if begins:
             self._state = None  # before the next task takes memory
-            self._data = estimator.problem.load_data()
+        if begins or estimator.problem.num_shards > 1:
+            self._data = estimator.problem.load_shard(self._num_done)
         init, estimate = programs(_program(estimator))
         scale = weights.loss_scales.get(task) or self._loss_scale(task)
         context = Context(np.array(weights.outer_step, np.int32), scale)

@@ -8,9 +8,11 @@ Adam, tuned, for evaluation and for loss normalisation:
 
 The search spaces of TaskSet (https://arxiv.org/abs/2002.11887):
 
-    search_spaces.py  configurations by name, "adam8p_wide_grid_seed7"
-    update_rules.py   Adam, Adam with penalties and decay, Adagrad, zero
-    nadamw.py         NAdamW and its schedule
-    optimizers.py     configurations as optax transformations, and as learned optimizers
-    opt_list.py       NAdamW's thousand configurations in the order in which to try them
+    search_spaces.py    configurations by name, "adam8p_wide_grid_seed7"
+    update_rules.py     Adam, Adam with penalties and decay, Adagrad, zero
+    nadamw.py           NAdamW and its schedule
+    optimizers.py       configurations as optax transformations, and as learned optimizers
+    opt_list.py         NAdamW's thousand configurations in the order in which to try them
+    task_curves.py      the loss curves of configurations on a task, by the protocol of TaskSet
+    embedded_curves.py  those that come with the package, and the loss scales that they give
 """

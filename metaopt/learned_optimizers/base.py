@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
 from taskset.base import Key
 
@@ -75,7 +76,7 @@ def map_tensors(
         update, *new = function(gradient.astype(dtype), param.astype(dtype), *old)
         return update.astype(gradient.dtype), *new
 
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
         # So a rule is traced once for all tensors of a shape. Called outside of a compiled program,
         # it would be compiled anew for every update.
         apply = jax.jit(apply)

@@ -116,7 +116,7 @@ class AugmentedDataset(Dataset):
             size = (height - self.crop, width - self.crop, channels)
             return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), size)
         # On a canvas, to crop is to shift; what lies beyond is cleared by who reads the image.
-        return jnp.roll(image, (-corner[0], -corner[1]), (0, 1))
+        return jnp.roll(jnp.roll(image, -corner[0], 0), -corner[1], 1)
 
     def _flipped(self, key: Key, image: jax.Array, wanted: Scalar, axis: int) -> jax.Array:
         """The image, mirrored along `axis` with probability one half."""

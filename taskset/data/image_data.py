@@ -61,6 +61,11 @@ class ImageData:
             return data
         return ArrayDataset(data.arrays, _counts(self.info(), SPLITS if padded else ("train",)))
 
+    @property
+    def num_shards(self) -> int:
+        """Parts that keep to the budget; 1 for a data set that fits."""
+        return self.shards().num_shards if self._num_bytes() > shards.budget() else 1
+
     def shards(self) -> ShardedData:
         """The same in shards that keep to `shards.budget()`, for rotation between truncations."""
         return _shards(self.stored_name, self.source, self._cap(self.info()), shards.budget())

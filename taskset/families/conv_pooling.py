@@ -48,7 +48,7 @@ class ConvPooling(ConfiguredTask):
         """[batch, channels] of an output of a layer, [batch, side, side, channels]."""
         side = self.stack.layers[index].window.outputs
         mean = lambda x: jnp.sum(x, axis=(1, 2)) / (side.count * side.count)
-        return self.pool.pick(
+        return self.pool.branch(
             {
                 "mean": lambda: mean(x),
                 "max": lambda: jnp.max(_low_in_padding(x, side), axis=(1, 2)),

@@ -34,6 +34,7 @@ def conv_stack(config: Mapping[str, Any], images: ImageInput, options: Options) 
         activation=options.activation(config["activation"]),
         initializer=options.initializer(config["w_init"]),
         biases=options.choice("used" if config["use_bias"] else "none", BIASES),
+        normalized=config.get("batch_norm", False),
         depth=options.count(len(strides)),
     )
 

@@ -10,10 +10,12 @@ from taskset.base import Batch, Key, Params
 from taskset.configured import ConfiguredTask, TaskSpec
 from taskset.families.image_inputs import image_input, image_spec
 from taskset.networks.activations import Activation
+from taskset.networks.coupling import Coupling
 from taskset.networks.dims import Dim, Scalar, padded_size
-from taskset.networks.flows import Bijector, Flow, permutation
+from taskset.networks.flows import Flow, permutation
 from taskset.networks.images import ImageInput
 from taskset.networks.initializers import Initializer, draw_normal
+from taskset.networks.made import Autoregressive
 from taskset.options import Options
 
 NOISE = 0.01  # standard deviation of what is added to pixels in [0, 1]
@@ -51,10 +53,12 @@ class MakeBijector(Protocol):
         initializer: Initializer,
         *,
         depth: Scalar | None,
-    ) -> Bijector: ...
+    ) -> Coupling | Autoregressive: ...
 
 
-def build_density(config: Mapping[str, Any], options: Options, make_bijector: MakeBijector) -> TaskSpec:
+def build_density(
+    config: Mapping[str, Any], options: Options, make_bijector: MakeBijector
+) -> TaskSpec:
     """The task of a configuration of `nvp_family` or `maf_family`."""
     data = image_spec(config["dataset"], options)
     images = image_input(data, center=False, options=options)
@@ -71,6 +75,11 @@ def build_density(config: Mapping[str, Any], options: Options, make_bijector: Ma
         options.initializer(config["w_init"]),
         depth=options.count(len(sizes)),
     )
+    if not options.released:
+        # Glow's start (https://arxiv.org/abs/1807.03039, section 3.3). From large initial weights,
+        # which are sampled, the density of several bijectors would overflow.
+        network = dataclasses.replace(bijector.network, zero_start=True)
+        bijector = dataclasses.replace(bijector, network=network)
     orders = tuple(permutation(index, images.features) for index in range(num_bijectors - 1))
     flow = Flow(images.features, bijector, orders, options.count(count))
     return TaskSpec(FlowDensity(images, flow, data.batch), data, data.batch.padded)

@@ -4,17 +4,56 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from taskset.base import Dataset
+from taskset.base import Batch, Dataset, Key, Split
+from taskset.data.arrays import ArrayDataset
 from taskset.data.augmentation import Augmentation, AugmentedDataset
 from taskset.data.image_data import ImageData
-from taskset.networks.dims import Dim
+from taskset.networks.dims import Dim, Scalar
 from taskset.networks.images import ImageInput
 from taskset.options import Options
 
 BATCH_SIZES = (64, 256, 512)  # of buckets
 CLASSES = (128, 1024)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainEverywhere(Dataset):
+    """Examples whose held-out splits are the train split, where `wanted`: an input of programs."""
+
+    examples: Dataset
+    wanted: Scalar  # [] bool
+
+    def sample(self, split: Split, key: Key, batch_size: int) -> Batch:
+        batch = self.examples.sample(split, key, batch_size)
+        if split == "train":
+            return batch
+        train = self.examples.sample("train", key, batch_size)
+        return jax.tree.map(lambda x, y: jnp.where(self.wanted, x, y), train, batch)
+
+    def whole(self, split: Split) -> Batch:
+        """Those of `split` itself: in a bucket, which one is wanted is not known."""
+        return self.examples.whole(split)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainOnly(Dataset):
+    """Examples whose held-out splits are the train split."""
+
+    examples: Dataset
+
+    def sample(self, split: Split, key: Key, batch_size: int) -> Batch:
+        del split
+        return self.examples.sample("train", key, batch_size)
+
+    def whole(self, split: Split) -> Batch:
+        del split
+        return self.examples.whole("train")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,19 +64,36 @@ class ImageSpec:
     augmentation: Augmentation
     options: Options
     batch_size: int  # examples in a minibatch
+    just_train: bool = False  # whether all splits are the train split
 
     def load(self) -> Dataset:
         """Images [batch, features] and labels [batch], augmented when the configuration says so."""
-        images = self.data.load(padded=self.options.padded)
-        if not (self.augmentation.active or self.options.padded):
-            return images
-        return AugmentedDataset(
-            images,
-            self.augmentation.settings(),
-            self.data.info().image_shape,
-            everywhere=self.options.released,
-            crop=None if self.options.padded else self.augmentation.crop_amount,
-        )
+        return self._prepared(self.data.load(padded=self.options.padded))
+
+    @property
+    def num_shards(self) -> int:
+        """Parts that keep to the budget of the device."""
+        return self.data.num_shards
+
+    def load_shard(self, index: int) -> Dataset:
+        """Part `index` modulo `num_shards`, as `load` gives it."""
+        return self._prepared(self.data.shards().shard(index))
+
+    def _prepared(self, images: ArrayDataset) -> Dataset:
+        padded = self.options.padded
+        prepared: Dataset = images
+        if self.augmentation.active or padded:
+            prepared = AugmentedDataset(
+                images,
+                self.augmentation.settings(),
+                self.data.info().image_shape,
+                everywhere=self.options.released,
+                crop=None if padded else self.augmentation.crop_amount,
+            )
+        wanted = self.just_train and not self.options.released
+        if not padded:
+            return TrainOnly(prepared) if wanted else prepared
+        return TrainEverywhere(prepared, jnp.asarray(wanted))
 
     @property
     def classes(self) -> Dim:
@@ -58,6 +114,7 @@ def image_spec(dataset: Sequence[Any], options: Options) -> ImageSpec:
         Augmentation(**(augmentation or {})),
         options,
         settings["bs"],
+        settings.get("just_train", False),
     )
 
 

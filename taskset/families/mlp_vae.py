@@ -11,6 +11,7 @@ import numpy as np
 from taskset.base import Batch, Key, Params
 from taskset.configured import ConfiguredTask, TaskSpec
 from taskset.families.image_inputs import image_input, image_spec
+from taskset.networks.clipping import clip_preserving_gradient
 from taskset.networks.dense import MLP
 from taskset.networks.dims import Dim, Scalar
 from taskset.networks.images import ImageInput
@@ -37,6 +38,7 @@ class MLPVAE(ConfiguredTask):
     decoder: MLP
     batch: Dim
     step: Scalar  # [] float32, between neighbouring values of pixels
+    bound: bool = dataclasses.field(metadata={"static": True})  # whether posteriors are
 
     def init(self, key: Key) -> Params:
         key_encoder, key_decoder = jax.random.split(key)
@@ -49,19 +51,23 @@ class MLPVAE(ConfiguredTask):
         key_latent, key_pixels = jax.random.split(key)
         pixels = self.images.flat(batch["image"])
         latent, features = self.decoder.inputs, self.images.features
-        posterior = latent.halves(self.encoder.apply(params["encoder"], pixels))
-        code = sample_normal(key_latent, *posterior, latent)
+        mean, log_scale = latent.halves(self.encoder.apply(params["encoder"], pixels))
+        if self.bound:
+            log_scale = clip_preserving_gradient(log_scale, -DECODER_LIMIT, DECODER_LIMIT)
+        code = sample_normal(key_latent, mean, log_scale, latent)
         outputs = self.decoder.apply(params["decoder"], code)
         likelihood = features.halves(jnp.clip(outputs, -DECODER_LIMIT, DECODER_LIMIT))
         log_prob = quantized_normal_log_prob(key_pixels, pixels, *likelihood, features, self.step)
-        return self.batch.mean(kl_to_standard_normal(*posterior, latent) - log_prob)
+        return self.batch.mean(kl_to_standard_normal(mean, log_scale, latent) - log_prob)
 
 
 def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
     """The task of a configuration of `mlp_vae_family`.
 
-    With `center_data`, which fixed tasks have, pixels are in [-1, 1]. Their values are then twice
-    as far apart; the released likelihood does not say so.
+    The released posteriors have no limits, and overflow from large initial weights; as intended,
+    the logarithms of their scales have those of the decoder. With `center_data`, which fixed tasks
+    have, pixels are in [-1, 1]: their values are twice as far apart, which the released likelihood
+    leaves out.
     """
     center = config.get("center_data", False)
     data = image_spec(config["dataset"], options)
@@ -75,6 +81,7 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
         _network(latent, config["dec_hidden_units"], images.features.twice, config, options),
         data.batch,
         np.float32(step),
+        bound=not options.released,
     )
     return TaskSpec(task, data, data.batch.padded)
 

@@ -73,7 +73,9 @@ class RNNLanguageModel(ConfiguredTask):
         def read(outputs: jax.Array, block: Block) -> jax.Array:
             assert block.real is not None
             weight = block.real.astype(jnp.float32)
-            return cross_entropy_sum(params, outputs, block.labels, weight, self.network.vocab)
+            return cross_entropy_sum(
+                params, outputs, block.labels, weight, self.network.vocab, block.num_steps
+            )
 
         return read
 

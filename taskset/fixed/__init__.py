@@ -13,7 +13,20 @@ from taskset.options import Options
 
 BuildFixed: TypeAlias = Callable[[Options], TaskSpec]
 
-MODULES: tuple[str, ...] = ("taskset.fixed.two_d",)
+MODULES: tuple[str, ...] = (
+    "taskset.fixed.two_d",
+    "taskset.fixed.conv",
+    "taskset.fixed.conv_ae",
+    "taskset.fixed.conv_vae",
+    "taskset.fixed.mlp",
+    "taskset.fixed.mlp_ae",
+    "taskset.fixed.mlp_vae",
+    "taskset.fixed.maf",
+    "taskset.fixed.nvp",
+    "taskset.fixed.language_models",
+    "taskset.fixed.text_rnn",
+    "taskset.fixed.sequences",
+)
 
 
 @lru_cache(maxsize=1)

@@ -9,21 +9,27 @@ from taskset.families.rnn_language_model import BUCKETS, language_model
 from taskset.families.text_inputs import TextSpec
 from taskset.options import Options
 
-GRU_WEIGHTS = ("wz", "wr", "wh", "uz", "ur", "uh")
+WEIGHTS = {
+    "lstm": ("w_gates",),
+    "gru": ("wz", "wr", "wh", "uz", "ur", "uh"),
+    "vrnn": ("in_to_hidden", "hidden_to_hidden"),
+}
+DEFAULTS = {"lstm": "default", "gru": "glorot_uniform", "vrnn": "default"}
 
 
-def core(kind: str, core_dim: int) -> list[Any]:
-    """The core in the layout of a sampled configuration, with the default initialisers."""
-    if kind == "LSTM":
-        return ["lstm", {"core_dim": core_dim, "w_gates": ["default", None]}]
-    weights = dict.fromkeys(GRU_WEIGHTS, ["glorot_uniform", None])
-    return ["gru", {"core_dim": core_dim} | weights]
+def core(kind: str, core_dim: int, activation: str = "tanh") -> list[Any]:
+    """A "lstm", "gru" or "vrnn" with the initialisers that Sonnet gives them by default.
+
+    In the layout of a sampled configuration. The activation is that of a vrnn.
+    """
+    weights = {name: [DEFAULTS[kind], None] for name in WEIGHTS[kind]}
+    return [kind, {"core_dim": core_dim, "act_fn": activation} | weights]
 
 
 def _language_model(options: Options, kind: str, core_dim: int) -> TaskSpec:
     """Unlike in sampled tasks, the released loss does not count padding either."""
     config: dict[str, Any] = {
-        "core": core(kind, core_dim),
+        "core": core(kind.lower(), core_dim),
         "embed_dim": 64,
         "vocab_size": 256,
         "trainable_init": True,

@@ -11,7 +11,6 @@ from taskset.configured import ConfiguredTask, TaskSpec
 from taskset.data.synthetic_sequences import Associations, Copies
 from taskset.families.text_inputs import recurrent_core
 from taskset.fixed.language_models import core
-from taskset.fixed.text_rnn import vanilla
 from taskset.networks.dense import init_dense
 from taskset.networks.initializers import Initializer, initializer
 from taskset.networks.recurrent import Core, InitialState, project
@@ -42,14 +41,19 @@ class SequenceTask(ConfiguredTask):
         core, vocab = self.core, self.core.inputs
         weights = core.arrange(params["core"])
         table = project(weights, jnp.eye(vocab.padded))  # what the core makes of each token
-        labels = batch["target"], batch["mask"]
+        labels = {name: batch[name] for name in ("target", "mask")}
+
+        def read(outputs: jax.Array, block: Block) -> jax.Array:
+            target, mask = block.labels["target"], block.labels["mask"]
+            return cross_entropy_sum(params["output"], outputs, target, mask, vocab)
+
         total, _ = read_sequences(
             core,
             weights,
             InitialState().of({}, core),
             Block(inputs=batch["tokens"], real=None, labels=labels),
             project=lambda tokens: table[tokens],
-            read=lambda x, block: cross_entropy_sum(params["output"], x, *block.labels, vocab),
+            read=read,
         )
         return jnp.sum(total) / jnp.sum(batch["mask"])
 
@@ -57,11 +61,9 @@ class SequenceTask(ConfiguredTask):
 def _task(options: Options, data: Associations | Copies, kind: str, core_dim: int) -> TaskSpec:
     """Built exactly, whatever the buckets: lengths and alphabets are those of the problem."""
     options = dataclasses.replace(options, buckets="exact")
-    settings = vanilla(core_dim, "tanh") if kind == "VRNN" else core(kind, core_dim)
-    task = SequenceTask(
-        recurrent_core(settings, data.vocab_size, options), initializer("default", None)
-    )
-    return TaskSpec(task, data, BATCH_SIZE)
+    pair = core(kind.lower(), core_dim)
+    network = recurrent_core(pair, data.vocab_size, options)
+    return TaskSpec(SequenceTask(network, initializer("default", None)), data, BATCH_SIZE)
 
 
 _associations = (  # core, its size, pairs, tokens

@@ -39,9 +39,8 @@ def _classification(
     readout: str = "last",
     activation: str = "tanh",
 ) -> TaskSpec:
-    is_vanilla = kind in ("VRNN", "IRNN")
     config: dict[str, Any] = {
-        "core": vanilla(core_dim, activation) if is_vanilla else core(kind, core_dim),
+        "core": core("vrnn" if kind == "IRNN" else kind.lower(), core_dim, activation),
         "embed_dim": embed_dim,
         "vocab_size": 10_000,
         "trainable_init": True,
@@ -60,11 +59,6 @@ def _classification(
     }
     spec = rnn_text_classification.build(config, options)
     return _from_identity(spec) if kind == "IRNN" else spec
-
-
-def _vanilla(core_dim: int, activation: str) -> list[Any]:
-    weights = dict.fromkeys(("in_to_hidden", "hidden_to_hidden"), ["default", None])
-    return ["vrnn", {"core_dim": core_dim, "act_fn": activation} | weights]
 
 
 def _from_identity(spec: TaskSpec) -> TaskSpec:

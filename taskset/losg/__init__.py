@@ -4,6 +4,7 @@ Wichrowska et al. 2017 (https://arxiv.org/abs/1703.04813), with the settings of 
 (https://arxiv.org/abs/2002.11887).
 
     problem.py             what they have in common; the standard normal start
+    label_loss.py          the loss and the start of those that tell two classes apart
     linear.py              Quadratic, Norm, IsotropicQuadratic
     two_d.py               Bowl, and ten test functions of two variables
     softmax_regression.py  SparseSoftmaxRegression, OneHotSparseSoftmaxRegression, SoftmaxRegression
@@ -23,6 +24,7 @@ Wichrowska et al. 2017 (https://arxiv.org/abs/1703.04813), with the settings of 
 
     generators.py          their matrices and data sets
     unseeded.py            Unseeded: those drawn anew for every task
+    random_rotation.py     symmetric matrices along random axes, for the noise of quadratic_family
 
 Parameters that are columns or rows in the released code are vectors here.
 """

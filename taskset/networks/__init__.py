@@ -10,4 +10,7 @@ activation and initialiser are leaves too, and arrays are padded to the size of 
     initializers.py  Initializer: random starts that do not depend on padding
     dense.py         Dense layers, MLP
     images.py        ImageInput: minibatches of images as what networks read
+    recurrent.py     vanilla, GRU and LSTM cores
+    sequences.py     cores over minibatches of sequences, padded in rows and steps; loss over tokens
+    token_rnn.py     TokenRNN: an embedding and a core
 """

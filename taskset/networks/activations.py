@@ -11,12 +11,14 @@ that from below: units that see nothing but zeros, as at the border of an image,
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from taskset.errors import unknown_name
+from taskset.networks.branches import anywhere
 from taskset.networks.dims import Scalar
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -71,21 +73,37 @@ class Activation:
         """The activations of `x`, in its shape and dtype."""
         if self.coefficients is None:
             return ACTIVATIONS[str(self.name)](x)
-        positive, negative, exponential, logistic, gated, cosine, constant, slope = (
-            self.coefficients
-        )
-        above = x > 0
-        # The one exponential, which all terms share. Each term takes the branch of 0 from below.
-        decay = jnp.exp(-slope * jnp.where(above, x, -x))
-        sigmoid = jnp.where(above, 1.0, decay) / (1.0 + decay)
-        return (
-            positive * jnp.where(above, x, 0.0)
-            + negative * jnp.where(above, 0.0, x)
-            + exponential * jnp.where(above, 0.0, decay - 1.0)
-            + (logistic + gated * x) * sigmoid
-            + cosine * jnp.cos(x)
-            + constant
-        )
+        return _linear(self.coefficients, x) + _curved(self.coefficients, x)
+
+    def branched(self, x: jax.Array) -> jax.Array:
+        """The same, without computing terms that no task side by side has; for large arrays."""
+        own = self.coefficients
+        if own is None:
+            return self(x)
+        terms = (own.exponential, own.logistic, own.gated, own.cosine, own.constant)
+        is_curved = jnp.any(jnp.stack([jnp.asarray(term) for term in terms]) != 0)
+        curved = lambda x: _linear(own, x) + _curved(own, x, branched=True)
+        return jax.lax.cond(anywhere(is_curved), curved, partial(_linear, own), x)
+
+
+def _linear(own: Coefficients, x: jax.Array) -> jax.Array:
+    """The terms that are straight on either side of 0, which counts as below."""
+    above = x > 0
+    return own.positive * jnp.where(above, x, 0.0) + own.negative * jnp.where(above, 0.0, x)
+
+
+def _curved(own: Coefficients, x: jax.Array, branched: bool = False) -> jax.Array:
+    """The other terms; `branched`, the cosine, the dearest, only where a task has it."""
+    above = x > 0
+    # The one exponential, which all terms share.
+    decay = jnp.exp(-own.slope * jnp.where(above, x, -x))
+    sigmoid = jnp.where(above, 1.0, decay) / (1.0 + decay)
+    terms = own.exponential * jnp.where(above, 0.0, decay - 1.0)
+    terms = terms + (own.logistic + own.gated * x) * sigmoid + own.constant
+    cosine = lambda x: own.cosine * jnp.cos(x)
+    if branched:
+        return terms + jax.lax.cond(anywhere(own.cosine != 0), cosine, jnp.zeros_like, x)
+    return terms + cosine(x)
 
 
 def check(name: str) -> str:

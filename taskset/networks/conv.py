@@ -6,7 +6,7 @@ in a loop of training steps, its own takes 10 to 50 times as long.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -14,10 +14,10 @@ import jax.numpy as jnp
 
 from taskset.base import Key, Params
 from taskset.networks.activations import Activation
+from taskset.networks.branches import anywhere, in_chunks
 from taskset.networks.choices import Choice
 from taskset.networks.dims import Dim, Scalar
 from taskset.networks.initializers import Initializer
-from taskset.networks.skipping import anywhere, in_chunks
 
 KERNEL_SIDE = 3
 BATCH_NORM_EPSILON = 1e-3
@@ -77,23 +77,9 @@ class ConvLayer:
         return jnp.zeros((batch_size, side, side, self.channels.padded))
 
 
-def init_conv(key: Key, inputs: Dim, outputs: Dim, initializer: Initializer) -> Params:
-    """`{"weight": [3, 3, inputs, outputs], "bias": [outputs]}` float32; the bias is zero."""
-    window = (Dim(KERNEL_SIDE), Dim(KERNEL_SIDE))
-    weight = initializer(key, *window, inputs, outputs)
-    return {"weight": weight, "bias": jnp.zeros((outputs.padded,))}
-
-
 def conv(weight: jax.Array, x: jax.Array, window: Window) -> jax.Array:
     """[batch, outputs, outputs, channels] for `x` [batch, side, side, inputs], without bias."""
-
-    # Patches are nine times as large as the image, and quickly made again for gradients.
-    @jax.checkpoint
-    def multiply(weight: jax.Array, x: jax.Array) -> jax.Array:
-        patches = window.patches(x)
-        return jnp.tensordot(patches, weight.reshape(-1, weight.shape[-1]), 1)
-
-    return multiply(weight, x)
+    return jnp.tensordot(window.patches(x), weight.reshape(-1, weight.shape[-1]), 1)
 
 
 # Reads a vector, [batch, features], off the output of a layer, for the layer of this index.
@@ -119,17 +105,31 @@ class ConvStack:
     depth: Scalar | None = None  # [] int32; None: all layers
 
     def init(self, key: Key) -> Params:
-        """`{"conv0": {"weight", "bias"}, "conv1": ...}`; "offset" when normalised."""
-        params, inputs = {}, Dim(self.inputs)
-        for index, layer in enumerate(self.layers):
-            key_layer = jax.random.fold_in(key, index)
-            params[f"conv{index}"] = init_conv(key_layer, inputs, layer.channels, self.initializer)
-            if self.normalized:
-                params[f"conv{index}"]["offset"] = jnp.zeros((layer.channels.padded,))
-            if "used" not in self.biases.names:
-                del params[f"conv{index}"]["bias"]
-            inputs = layer.channels
+        """`{"conv0": {"weight", "bias"}, "conv1": ...}`; "offset" when normalised.
+
+        Weights are [3, 3, inputs, outputs] float32, the others [outputs] and zero.
+        """
+        zeros = ["bias"] * ("used" in self.biases.names) + ["offset"] * self.normalized
+        params = {}
+        for index, weight in enumerate(self._init_weights(key)):
+            vectors = {name: jnp.zeros(weight.shape[-1:]) for name in zeros}
+            params[f"conv{index}"] = {"weight": weight, **vectors}
         return params
+
+    def _init_weights(self, key: Key) -> list[jax.Array]:
+        """The weights of all layers: drawn side by side, which compiles faster, and then cut."""
+        outputs = [layer.channels for layer in self.layers]
+        inputs = [Dim(self.inputs), *outputs[:-1]]
+        window = (Dim(KERNEL_SIDE), Dim(KERNEL_SIDE))
+        size = max(dim.padded for dim in (*inputs, *outputs))
+
+        def draw(key: Key, num_inputs: jax.Array, num_outputs: jax.Array) -> jax.Array:
+            return self.initializer(key, *window, Dim(size, num_inputs), Dim(size, num_outputs))
+
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(outputs)))
+        drawn = jax.vmap(draw)(keys, _sizes(inputs), _sizes(outputs))
+        shapes = [(i.padded, o.padded) for i, o in zip(inputs, outputs, strict=True)]
+        return [drawn[index, :, :, :i, :o] for index, (i, o) in enumerate(shapes)]
 
     def apply(self, params: Params, images: jax.Array, batch: Dim, read: Read) -> jax.Array:
         """[batch, features] float32: what `read` makes of the output of the last layer used.
@@ -169,14 +169,26 @@ class ConvStack:
         return x, jnp.where(index < depth, read(x, index), summary)
 
     def _layer(self, params: Params, x: jax.Array, index: int) -> jax.Array:
-        layer, own = self.layers[index], params[f"conv{index}"]
-        x = conv(own["weight"], x, layer.window)
-        if "bias" in own:
-            bias = own["bias"].reshape(1, 1, 1, -1)
+        """The output of one layer; gradients keep the products, and make the rest again."""
+        layer = partial(self._compute, self.layers[index])
+        return jax.checkpoint(layer, policy=jax.checkpoint_policies.dots_saveable)(
+            params[f"conv{index}"], x
+        )
+
+    def _compute(self, layer: ConvLayer, params: Params, x: jax.Array) -> jax.Array:
+        x = conv(params["weight"], x, layer.window)
+        if "bias" in params:
+            bias = params["bias"].reshape(1, 1, 1, -1)
             x = self.biases.pick({"used": lambda: x + bias, "none": lambda: x})
         if self.normalized:
-            x = _normalized(x) + own["offset"].reshape(1, 1, 1, -1)
-        return layer.window.clear(layer.channels.clear(self.activation(x)))
+            x = _normalized(x) + params["offset"].reshape(1, 1, 1, -1)
+        return layer.window.clear(layer.channels.clear(self.activation.branched(x)))
+
+
+def _sizes(dims: Sequence[Dim]) -> jax.Array:
+    """The numbers of real entries, [len(dims)] int32."""
+    sizes = [dim.padded if dim.size is None else dim.size for dim in dims]
+    return jnp.stack([jnp.asarray(size, jnp.int32) for size in sizes])
 
 
 def _normalized(x: jax.Array) -> jax.Array:

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 
 from taskset.base import Key, Params
 from taskset.networks.activations import Activation
+from taskset.networks.clipping import clip_preserving_gradient
 from taskset.networks.dense import MLP
 from taskset.networks.dims import Dim, Scalar
-from taskset.networks.flows import Bijector, bounded
+from taskset.networks.flows import LOG_SCALE_LIMITS, Bijector
 from taskset.networks.initializers import Initializer
 
 
@@ -38,7 +39,9 @@ class Coupling(Bijector):
         first = self.network.inputs
         outputs = self.network.apply(params, first.clear(x[:, : first.padded]))
         shift, log_scale = self.second.halves(outputs)
-        return shift, bounded(log_scale) if self.bound else log_scale
+        if self.bound:
+            log_scale = clip_preserving_gradient(log_scale, *LOG_SCALE_LIMITS)
+        return shift, log_scale
 
     @property
     def _start(self) -> Scalar:

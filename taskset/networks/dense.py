@@ -38,6 +38,7 @@ class MLP:
     activation: Activation
     initializer: Initializer | LecunNormal
     depth: Scalar | None = None  # [] int32; None: all hidden layers
+    zero_start: bool = dataclasses.field(default=False, metadata={"static": True})  # of the outputs
 
     def init(self, key: Key) -> Params:
         """`{"layer0": {"weight", "bias"}, "layer1": ...}`."""
@@ -49,8 +50,10 @@ class MLP:
             inputs = width
         key_last = jax.random.fold_in(key, last if self.depth is None else self.depth)
         inputs = self._last_width()
-        layers[f"layer{last}"] = init_dense(key_last, inputs, self.outputs, self.initializer)
-        return layers
+        outputs = init_dense(key_last, inputs, self.outputs, self.initializer)
+        if self.zero_start:
+            outputs = jax.tree.map(jnp.zeros_like, outputs)
+        return {**layers, f"layer{last}": outputs}
 
     def apply(self, params: Params, x: jax.Array) -> jax.Array:
         """The outputs, [batch, outputs] float32, for inputs [batch, inputs]; zero in padding."""

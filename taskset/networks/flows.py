@@ -19,7 +19,7 @@ import numpy as np
 from taskset.base import Key, Params
 from taskset.networks.dims import Dim, Scalar
 
-LOG_SCALE_LIMITS = (-5.0, 3.0)
+LOG_SCALE_LIMITS = (-5.0, 3.0)  # with the gradient as if there were none
 
 
 class Bijector(abc.ABC):
@@ -127,14 +127,3 @@ def _permute_jvp(primals, tangents):
     moved = jnp.zeros_like(x).at[:, inverse]
     tangent = moved.set(tangents[0], mode="promise_in_bounds", unique_indices=True)
     return permute(x, order, inverse), tangent
-
-
-@jax.custom_jvp
-def bounded(log_scale: jax.Array) -> jax.Array:
-    """`log_scale` within `LOG_SCALE_LIMITS`, with the gradient as if it were not bounded."""
-    return jnp.clip(log_scale, *LOG_SCALE_LIMITS)
-
-
-@bounded.defjvp
-def _bounded_jvp(primals, tangents):
-    return bounded(*primals), tangents[0]

@@ -62,7 +62,10 @@ class Initializer:
         window = math.prod(dim.padded for dim in dims[:-2])
         fan_in, fan_out = window * dims[-2].count, window * dims[-1].count
         fans = self.inputs * fan_in + self.mean_fan * (fan_in + fan_out) / 2 + self.constant
-        uniform = draw_uniform(key, tuple(dim.padded for dim in dims))
+        # A window is not padded: with the outputs, its draws take one array instead of three more.
+        inputs, outputs = dims[-2].padded, dims[-1].padded
+        uniform = draw_uniform(key, (inputs, outputs * window)).reshape(inputs, outputs, window)
+        uniform = jnp.moveaxis(uniform, 2, 0).reshape(tuple(dim.padded for dim in dims))
         # The normal quantiles between which the uniform numbers fall: all, or those of -2 and 2.
         reach = jnp.where(self.distribution == TRUNCATED, math.erf(math.sqrt(2)), 1.0)
         normal = math.sqrt(2) * jax.lax.erf_inv(uniform * reach)

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 
 from taskset.base import Key, Params
 from taskset.networks.activations import Activation
+from taskset.networks.clipping import clip_preserving_gradient
 from taskset.networks.dense import MLP
 from taskset.networks.dims import Dim, Scalar
-from taskset.networks.flows import Bijector, bounded
+from taskset.networks.flows import LOG_SCALE_LIMITS, Bijector
 from taskset.networks.initializers import Initializer
 
 Degrees: TypeAlias = Literal["even", "blocks"]
@@ -55,7 +56,7 @@ class Autoregressive(Bijector):
 
     def _shift_and_log_scale(self, masked: Params, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         shift, log_scale = self.network.inputs.halves(self.network.apply(masked, x))
-        return shift, self.network.inputs.clear(bounded(log_scale))
+        return shift, clip_preserving_gradient(log_scale, *LOG_SCALE_LIMITS)
 
     def _masked(self, params: Params) -> Params:
         """The parameters with zeros for weights between units that must not see each other."""

@@ -91,8 +91,8 @@ class GRUCore(Core):
     `w` are initialisers of the weights of inputs, `u` of those of the state, in the order z, r, h.
     """
 
-    w: tuple[Any, Any, Any]
-    u: tuple[Any, Any, Any]
+    w: tuple[Any, ...]
+    u: tuple[Any, ...]
 
     def init(self, key: Key) -> Params:
         params = {}
@@ -156,7 +156,7 @@ class LSTMCore(Core):
     def arrange(self, params: Params) -> Any:
         # From the gates of a unit side by side to the units of a gate side by side.
         by_gate = lambda x: x.reshape(-1, self.hidden.padded, 4).swapaxes(1, 2).reshape(x.shape)
-        forget = np.repeat(np.float32([0, 0, FORGET_BIAS, 0]), self.hidden.padded)
+        forget = np.repeat(np.asarray([0, 0, FORGET_BIAS, 0], np.float32), self.hidden.padded)
         return {
             "input": by_gate(params["input"]),
             "bias": by_gate(params["bias"]) + forget,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from taskset.networks.dims import Dim
+from taskset.networks.losses import PADDING_LOGIT
 from taskset.networks.recurrent import Core, State
 
 BLOCK_ROWS = 64
@@ -28,6 +29,7 @@ class Block(NamedTuple):
     inputs: Any  # leaves [steps, rows]: what `project` takes
     real: jax.Array | None  # [steps, rows] bool; elsewhere the state stays as it is. None: all
     labels: Any = None  # leaves [steps, rows]: what `read` takes
+    num_steps: jax.Array | None = None  # [] int32: later ones are padding. None: none is
 
 
 def unroll(
@@ -69,7 +71,6 @@ def read_sequences(
     grid = (math.ceil(rows / shape[0]), math.ceil(steps / shape[1]))
     start = tuple(jnp.broadcast_to(x, (shape[0], x.shape[1])) for x in start)
 
-    @jax.checkpoint
     def run(state: State, block: Block) -> tuple[State, Any]:
         state, outputs = unroll(core, weights, state, project(block.inputs), block.real)
         return state, read(outputs, block)
@@ -78,11 +79,14 @@ def read_sequences(
         _, readings = jax.eval_shape(run, state, block)
         return state, jax.tree.map(lambda x, fill: jnp.full(x.shape, fill), readings, nothing)
 
-    @jax.checkpoint  # the memory of one block, whatever the size of the bucket
+    # Checkpointed twice: the scan keeps nothing of a block but its start, and the condition gives
+    # nothing to the gradient that would have to be filled with zeros when the block is skipped.
+    @jax.checkpoint
     def one(state: State, at: Any) -> tuple[State, Any]:
-        is_first, is_present, block = at
+        is_first, block = at
         state = jax.tree.map(lambda a, b: jnp.where(is_first, a, b), start, state)
-        state, readings = jax.lax.cond(is_present, run, skip, state, block)
+        is_real = block.num_steps > 0
+        state, readings = jax.lax.cond(is_real, jax.checkpoint(run), skip, state, block)
         return state, (readings, state[0])
 
     if extent is None:
@@ -90,41 +94,59 @@ def read_sequences(
         state, readings = run(start, whole)
         return jax.tree.map(lambda x: x[None, None], readings), state[0]
     blocks = jax.tree.map(lambda x: _blocks(x, shape, grid), sequences)
+    blocks = blocks._replace(num_steps=_num_steps(extent, shape, grid))
     is_first = np.arange(math.prod(grid)) % grid[1] == 0
-    _, readings = jax.lax.scan(one, start, (is_first, _present(extent, shape, grid), blocks))
+    _, readings = jax.lax.scan(one, start, (is_first, blocks))
     readings, last = jax.tree.map(lambda x: x.reshape(grid + x.shape[1:]), readings)
     return readings, last[:, -1].reshape(-1, last.shape[-1])[:rows]
 
 
 def cross_entropy_sum(
-    params: Any, outputs: jax.Array, label: jax.Array, weight: jax.Array, vocab: Dim
+    params: Any,
+    outputs: jax.Array,
+    label: jax.Array,
+    weight: jax.Array,
+    vocab: Dim,
+    num_steps: jax.Array | None = None,
 ) -> jax.Array:
     """The weighted sum of cross-entropies, in nats, [] float32, of a dense layer on `outputs`.
 
-    `outputs` are [..., hidden], `label` and `weight` [...]. Logits are computed, and computed again
-    for the gradient, for so many tokens at a time that memory is bounded.
+    `outputs` are [steps, rows, hidden], `label` and `weight` [steps, rows]. Logits are computed,
+    and computed again for the gradient, for so many tokens at a time that memory is bounded; not
+    for those after the first `num_steps` steps.
     """
     mask = vocab.mask()
-    bias = params["bias"] if mask is None else jnp.where(mask, params["bias"], -1e30)
+    bias = params["bias"] if mask is None else jnp.where(mask, params["bias"], PADDING_LOGIT)
     ids = jnp.arange(vocab.padded)[None]
 
-    def one(total: jax.Array, at: Any) -> tuple[jax.Array, None]:
-        x, label, weight = at
+    def total(x: jax.Array, label: jax.Array, weight: jax.Array) -> jax.Array:
         logits = x @ params["weight"] + bias[None]
         # A comparison is fused into the sum and, other than a gather, into its gradient.
         picked = jnp.sum(jnp.where(ids == label[:, None], logits, 0.0), axis=1)
         entropies = jax.nn.logsumexp(logits, axis=1) - picked
-        return total + jnp.sum(jnp.where(weight > 0, weight * entropies, 0.0)), None
+        return jnp.sum(jnp.where(weight > 0, weight * entropies, 0.0))
+
+    @jax.checkpoint
+    def one(so_far: jax.Array, at: Any) -> tuple[jax.Array, None]:
+        begin, part = at
+        if num_steps is None:
+            return so_far + total(*part), None
+        is_real = begin < num_steps * label.shape[1]
+        return so_far + jax.lax.cond(is_real, jax.checkpoint(total), _nothing, *part), None
 
     flat = (outputs.reshape(-1, outputs.shape[-1]), label.reshape(-1), weight.reshape(-1))
-    tokens = label.size
     at_a_time = max(1, LARGEST_LOGITS // vocab.padded)
-    if tokens <= at_a_time:
-        return one(jnp.zeros(()), flat)[0]
-    count = math.ceil(tokens / at_a_time)
-    size = math.ceil(tokens / count)
+    if label.size <= at_a_time:
+        return total(*flat)
+    count = math.ceil(label.size / at_a_time)
+    size = math.ceil(label.size / count)
     parts = jax.tree.map(lambda x: _pad(x, count * size).reshape(count, size, *x.shape[1:]), flat)
-    return jax.lax.scan(jax.checkpoint(one), jnp.zeros(()), parts)[0]
+    begin = size * np.arange(count, dtype=np.int32)
+    return jax.lax.scan(one, jnp.zeros(()), (begin, parts))[0]
+
+
+def _nothing(*_: jax.Array) -> jax.Array:
+    return jnp.zeros(())
 
 
 def _blocks(x: jax.Array, shape: tuple[int, int], grid: tuple[int, int]) -> jax.Array:
@@ -134,11 +156,11 @@ def _blocks(x: jax.Array, shape: tuple[int, int], grid: tuple[int, int]) -> jax.
     return x.transpose(2, 0, 1, 3).reshape(-1, shape[1], shape[0])
 
 
-def _present(extent: jax.Array, shape: tuple[int, int], grid: tuple[int, int]) -> jax.Array:
-    """Which blocks have anything real, [blocks] bool."""
+def _num_steps(extent: jax.Array, shape: tuple[int, int], grid: tuple[int, int]) -> jax.Array:
+    """How many steps of each block have anything real, [blocks] int32."""
     longest = jnp.max(_pad(extent, grid[0] * shape[0]).reshape(grid[0], shape[0]), axis=1)
-    begin = np.arange(grid[1]) * shape[1]
-    return (longest[:, None] > begin[None]).reshape(-1)
+    begin = shape[1] * np.arange(grid[1], dtype=np.int32)
+    return jnp.clip(longest[:, None] - begin[None], 0, shape[1]).reshape(-1)
 
 
 def _pad(x: jax.Array, size: int) -> jax.Array:

@@ -47,6 +47,28 @@ def test_writes_a_png_and_an_svg_without_a_warning(case: str, tmp_path):
     assert "over 3 held-out runs" in text
 
 
+THUMBNAILS = {
+    "plain": np.asarray([3.0, 2.0, 1.0]),
+    "negative": np.asarray([3.0, 0.0, -1.0]),
+    "diverged": np.asarray([3.0, np.inf, np.nan]),
+    "never finite": np.full(3, np.nan),
+    "one step": np.asarray([3.0]),
+}
+
+
+@pytest.mark.parametrize("case", THUMBNAILS)
+def test_thumbnails_show_every_label_without_a_warning(case: str, tmp_path):
+    losses = {"Adam 0.1": THUMBNAILS[case], "Adam 1": THUMBNAILS[case] + 0.5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        curves.draw_thumbnail(tmp_path / "thumbnail.svg", "quadratic", losses)
+        curves.draw_thumbnail(tmp_path / "thumbnail.png", "quadratic", losses)
+    text = "".join(ElementTree.parse(tmp_path / "thumbnail.svg").getroot().itertext())
+    assert all(label in text for label in ("quadratic", "Adam 0.1", "Adam 1", "inner step"))
+    with Image.open(tmp_path / "thumbnail.png") as image:
+        assert image.size == (832, 480)
+
+
 def test_the_same_report_gives_the_same_svg(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from taskset import timings
+from taskset.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,7 @@ def test_measured_seconds_are_kept_and_preferred():
     assert before > 0
     assert timings.seconds("quadratic:dim=4") == measured
     assert json.loads(timings.path_of_table().read_text())["seconds"] == timings.table()
+    assert timings.estimate("quadratic:dim=4") == before
 
 
 def test_estimates_grow_with_the_work():
@@ -41,3 +43,11 @@ def test_a_damaged_table_is_as_good_as_none():
     assert timings.table() == {}
     timings.measure("quadratic:dim=2")
     assert set(timings.table()) == {"quadratic:dim=2"}
+
+
+def test_a_table_that_cannot_be_written_is_an_error_of_one_line():
+    folder = timings.path_of_table().parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("")
+    with pytest.raises(InputError, match=r"cannot write timings to .*; set METAOPT_DATA_DIR"):
+        timings.measure("quadratic:dim=2")

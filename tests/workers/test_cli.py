@@ -53,7 +53,7 @@ REFUSED = {
     ),
     "not a number": ([*TRAIN, "--workers", "many"], "--workers"),
     "unknown choice": ([*TRAIN, "--workers.pool", "rya"], "invalid choice 'rya'"),
-    "unknown task": ([*TRAIN, "--tasks", "mpl"], "task family 'mpl'; did you mean 'mlp'?"),
+    "unknown task": ([*TRAIN, "--tasks", "mpl"], "unknown task 'mpl'; did you mean 'mlp'?"),
     "unknown data set": (
         [*TRAIN, "--tasks", "mlp:dataset=digts"],
         "data set 'digts'; did you mean 'digits'?",

@@ -1,170 +1,157 @@
-"""`metaopt tasks`: what there is to train on, and what it costs."""
+"""`metaopt tasks`: what there is to train on, what it costs, and whether it keeps its promises."""
 
 import dataclasses
-import time
-from typing import Annotated, Any, NamedTuple
+import importlib
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import tyro
 
-from workers.commands.table import print_record, print_records
+from workers.commands.table import print_records
 
 # JAX is imported by `run`, not before: help is instant.
 
-TIMED_STEPS = 100
-LEARNING_RATE = 0.01  # of the SGD that is timed
+PAGE = 100  # configurations of a family
+NUM_CONFIGURATIONS = 1000  # of each sampled family, as released
+CHECK_FAILED = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class TasksList:
-    """Lists the task families, with the keys of their names and the defaults."""
+    """Lists the families, fixed tasks and augmentations, or the tasks of one family."""
 
+    family: str | None = None  # of TaskSet, or `fixed`: lists its tasks
+    page: int = 0  # of the tasks of a family, a hundred each
     json: bool = False  # print JSON
 
     def run(self) -> int:
-        """Prints one row per family."""
-        from taskset.catalog import FAMILIES
-
-        records = [
-            {
-                "family": name,
-                "keys and defaults": {
-                    field.name: _plain(field.default) for field in dataclasses.fields(family)
-                },
-                "what": (family.__doc__ or "").partition("\n")[0],
-            }
-            for name, family in FAMILIES.items()
-        ]
+        """Prints one row per family, or one per task."""
+        if self.family is None:
+            records = [*_sampled(), _fixed(), *_parametric()]
+        else:
+            records = _tasks_of(self.family, self.page)
         print_records(records, self.json)
         return 0
 
 
 @dataclasses.dataclass(frozen=True)
-class TasksShow:
-    """Shows one task: its configuration, data and size, and what an inner step costs."""
+class TasksTime:
+    """Measures how long an inner step of tasks takes here; later estimates are corrected by it."""
 
-    # as mlp:dataset=digits,hidden=32x16
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+    # names, or files of `metaopt tasks sample`
+    tasks: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="TASKS")]
     json: bool = False  # print JSON
 
     def run(self) -> int:
-        """Prints one row per fact. Prepares the data set if that needs no download."""
-        import jax
+        """Prints one row per task, with the time that was estimated before."""
+        from taskset import catalog, timings
+        from workers.commands import task_file
 
-        from taskset import catalog
-
-        family = catalog.build(self.name)
-        record = {"name": catalog.name_of(family)} | _configuration(family) | _data(family)
-        record |= _size(family)._asdict()
-        record |= _measure(family, jax.random.key(0))._asdict()
-        print_record(record, self.json)
-        return 0
-
-
-@dataclasses.dataclass(frozen=True)
-class TasksSample:
-    """Draws configurations from a family's own distribution."""
-
-    # see `metaopt tasks list`
-    family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FAMILY")]
-    num: int = 10  # configurations
-    seed: int = 0  # of the first; the next has the next
-    json: bool = False  # print JSON
-
-    def run(self) -> int:
-        """Prints one row per configuration, with its name."""
-        from taskset import catalog
-        from taskset.errors import InputError
-
-        if self.num < 1:
-            raise InputError(f"--num is {self.num}; it must be at least 1")
-        families = [catalog.draw(self.family, self.seed + index) for index in range(self.num)]
-        records = [
-            {
-                "name": catalog.name_of(family),
-                "parameters": _size(family).parameters,
-                "data set": getattr(family, "dataset", None),
-                "batch": family.batch_size,
-            }
-            for family in families
-        ]
+        named = [name for given in self.tasks for name in task_file.names(given)]
+        names = dict.fromkeys(catalog.name_of(catalog.build(name)) for name in named)
+        records = []
+        for name in names:
+            estimated, measured = timings.estimate(name), timings.measure(name)
+            records.append(
+                {
+                    "name": name,
+                    "estimated ms": 1000 * estimated,
+                    "measured ms": 1000 * measured,
+                    "measured / estimated": measured / estimated,
+                }
+            )
         print_records(records, self.json)
         return 0
 
 
-class Size(NamedTuple):
-    """What a task holds in memory."""
+@dataclasses.dataclass(frozen=True)
+class TasksCheck:
+    """Puts a task family of your own through the promises that every family has to keep."""
 
-    parameters: int
-    parameter_bytes: int
-    batch_bytes: int
+    # a class without required fields, or an instance; importable from the working folder
+    family: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODULE:FAMILY")]
+    json: bool = False  # print JSON
+
+    def run(self) -> int:
+        """Prints one row per check; returns 1 when one of them failed."""
+        from taskset import check
+        from workers.commands.own_family import own_family
+
+        findings = check.check(own_family(self.family))
+        print_records([finding._asdict() for finding in findings], self.json)
+        return 0 if all(finding.ok for finding in findings) else CHECK_FAILED
 
 
-class Cost(NamedTuple):
-    """What training a task costs here, with plain gradient descent."""
+def _sampled() -> Iterator[dict[str, Any]]:
+    """The rows of the families of which configurations are drawn."""
+    from taskset import configs
+    from taskset.named import MODULES
 
-    initial_loss: float
-    flops_per_step: int | None  # by the compiler's count, one minibatch; None where it has none
-    milliseconds_per_step: float
+    for name, module in MODULES.items():
+        seeds = range(NUM_CONFIGURATIONS)
+        feasible = sum(configs.feasible(f"{name}_seed{seed}") for seed in seeds)
+        what = _first_line(importlib.import_module(module))
+        yield _row(name, "sampled", f"{feasible} of {len(seeds)}", {}, what)
+
+
+def _fixed() -> dict[str, Any]:
+    from taskset import fixed
+    from taskset.named import fixed_names
+
+    count = len(fixed_names())
+    return _row("fixed", "fixed", f"{count} of {count}", {}, _first_line(fixed))
+
+
+def _parametric() -> Iterator[dict[str, Any]]:
+    """The rows of our own families and of the augmentations."""
+    from taskset.augment import AUGMENTATIONS
+    from taskset.catalog import FAMILIES, UNNAMED
+
+    for kind, made in (("parametric", FAMILIES), ("augmentation", AUGMENTATIONS)):
+        for name, cls in made.items():
+            fields = [field for field in dataclasses.fields(cls) if field.name not in UNNAMED]
+            defaults = {field.name: _plain(field.default) for field in fields}
+            yield _row(name, kind, None, defaults, _first_line(cls))
+
+
+def _row(
+    name: str, kind: str, tasks: str | None, defaults: dict[str, Any], what: str
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "tasks that can be built": tasks,
+        "keys and defaults": defaults or None,
+        "what": what,
+    }
+
+
+def _first_line(documented: Any) -> str:
+    return (documented.__doc__ or "").strip().partition("\n")[0]
 
 
 def _plain(value: Any) -> Any:
     return "x".join(map(str, value)) if isinstance(value, tuple) else value
 
 
-def _configuration(family: Any) -> dict[str, Any]:
-    return {field.name: _plain(getattr(family, field.name)) for field in dataclasses.fields(family)}
+def _tasks_of(family: str, page: int) -> list[dict[str, Any]]:
+    """One row per fixed task, or per configuration of a page of a sampled family."""
+    from taskset import configs
+    from taskset.errors import InputError, unknown_name
+    from taskset.mixture import split_of
+    from taskset.named import fixed_names, names
 
-
-def _data(family: Any) -> dict[str, Any]:
-    from taskset.data import sources
-
-    if not hasattr(family, "dataset"):
-        return {}
-    info = sources.info(family.dataset, family.source)
-    return {
-        "image": "x".join(map(str, info.image_shape)),
-        "classes": info.num_classes,
-        "examples": dict(info.num_examples),
-        "fingerprint": info.fingerprint[:16],
-    }
-
-
-def _size(family: Any) -> Size:
-    """Sizes by shape alone: nothing is allocated."""
-    import jax
-
-    def start(key: jax.Array) -> tuple[Any, Any]:
-        data = family.load_data()
-        batch = data.sample("train", key, family.batch_size)
-        return family.sample(data, key).init(key), batch
-
-    params, batch = map(jax.tree.leaves, jax.eval_shape(start, jax.random.key(0)))
-    num_bytes = lambda leaves: sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    return Size(sum(leaf.size for leaf in params), num_bytes(params), num_bytes(batch))
-
-
-def _measure(family: Any, key: Any) -> Cost:
-    """Trains one task for a moment."""
-    import jax
-
-    data = family.load_data()
-    task = family.sample(data, key)
-    params = task.init(key)
-
-    def step(params: Any, data: Any, key: jax.Array) -> tuple[Any, jax.Array]:
-        batch = data.sample("train", key, family.batch_size)
-        loss, grads = jax.value_and_grad(task.loss)(params, batch, key)
-        return jax.tree.map(lambda p, g: p - LEARNING_RATE * g, params, grads), loss
-
-    @jax.jit
-    def train(params: Any, data: Any, key: jax.Array) -> tuple[Any, jax.Array]:
-        keys = jax.random.split(key, TIMED_STEPS)
-        return jax.lax.scan(lambda params, key: step(params, data, key), params, keys)
-
-    analysis = jax.jit(step).lower(params, data, key).compile().cost_analysis() or {}
-    flops = analysis.get("flops")
-    _, losses = jax.block_until_ready(train(params, data, key))  # compiles
-    start = time.perf_counter()
-    jax.block_until_ready(train(params, data, key))
-    seconds = (time.perf_counter() - start) / TIMED_STEPS
-    return Cost(float(losses[0]), None if flops is None else int(flops), 1000 * seconds)
+    if family == "fixed":
+        return [{"name": name} for name in fixed_names()]
+    if family not in names():
+        raise unknown_name("family with tasks to list", family, ["fixed", *names()])
+    if page < 0:
+        raise InputError(f"--page is {page}; it must be at least 0")
+    return [
+        {
+            "name": f"{family}_seed{seed}",
+            "split": split_of(seed),
+            "cannot be built": configs.infeasible_reason(f"{family}_seed{seed}"),
+        }
+        for seed in range(page * PAGE, (page + 1) * PAGE)
+    ]

@@ -80,7 +80,7 @@ def test_gradient_equals_finite_differences(name, float64):
     loss, start = loss_of(name)
     flat, unravel = jax.flatten_util.ravel_pytree(start)
     gradient = jax.flatten_util.ravel_pytree(jax.grad(loss)(start))[0]
-    size = 1e-5 * max(1.0, float(jnp.max(jnp.abs(flat))))
+    size = 1e-6 * max(1.0, float(jnp.max(jnp.abs(flat))))
     steps = size * jnp.eye(flat.size)
     values = jax.vmap(lambda x: loss(unravel(x)))
     differences = (values(flat[None] + steps) - values(flat[None] - steps)) / (2 * size)

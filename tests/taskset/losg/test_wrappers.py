@@ -66,7 +66,7 @@ def test_what_is_perturbed_can_be_differentiated_again_and_forward():
     gradient = jax.grad(loss)(PARAMS)
     direction = jnp.cos(jnp.arange(SIZE, dtype=jnp.float32))
     value, slope = jax.jvp(loss, (PARAMS,), (direction,))
-    np.testing.assert_allclose(value, BASE.loss(PARAMS, None, None), rtol=1e-6)
+    np.testing.assert_allclose(value, BASE.loss(PARAMS, None, KEYS[0]), rtol=1e-6)
     np.testing.assert_allclose(slope, jnp.sum(gradient * direction), rtol=1e-4)
     # Of a kept entry, the second derivative is that of the loss, in both of the usual orders.
     expected = jnp.where(gradient != 0, 2 * direction, 0.0)
@@ -94,28 +94,28 @@ def test_rescaled_parameters_have_the_losses_they_had(scale):
 
 
 def test_a_logarithm_has_the_gradient_over_the_loss():
-    loss, gradient = jax.value_and_grad(LogObjective(BASE).loss)(PARAMS, None, None)
-    own = BASE.loss(PARAMS, None, None) + 1e-6
+    loss, gradient = jax.value_and_grad(LogObjective(BASE).loss)(PARAMS, None, KEYS[0])
+    own = BASE.loss(PARAMS, None, KEYS[0]) + 1e-6
     np.testing.assert_allclose(loss, np.log(own / 1e-6), rtol=1e-6)
     np.testing.assert_allclose(gradient, 2 * PARAMS / own, rtol=1e-5)
-    assert LogObjective(BASE).loss(jnp.zeros(SIZE), None, None) == 0
+    assert LogObjective(BASE).loss(jnp.zeros(SIZE), None, KEYS[0]) == 0
 
 
 def test_the_logarithm_of_a_negative_loss_is_floored_or_as_released_no_number():
     negative = SumOfQuadratics(Dim(2), Dim(1))
     params, batch = jnp.ones(2), {"rows": jnp.ones((1, 2))}
-    assert negative.loss(params, batch, None) == -2
-    assert LogObjective(negative).loss(params, batch, None) == 0
-    assert np.isnan(LogObjective(negative, floored=False).loss(params, batch, None))
+    assert negative.loss(params, batch, KEYS[0]) == -2
+    assert LogObjective(negative).loss(params, batch, KEYS[0]) == 0
+    assert np.isnan(LogObjective(negative, floored=False).loss(params, batch, KEYS[0]))
 
 
 def test_what_is_not_chosen_changes_nothing_and_has_no_part_in_gradients():
     negative = SumOfQuadratics(Dim(2), Dim(1))
     params, batch = jnp.ones(2), {"rows": jnp.full((1, 2), 2.0)}
-    expected = jax.value_and_grad(negative.loss)(params, batch, None)
+    expected = jax.value_and_grad(negative.loss)(params, batch, KEYS[0])
     for floored in (True, False):
         problem = LogObjective(negative, floored, np.bool_(False))
-        got = jax.value_and_grad(problem.loss)(params, batch, None)
+        got = jax.value_and_grad(problem.loss)(params, batch, KEYS[0])
         for a, b in zip(got, expected, strict=True):
             np.testing.assert_allclose(a, b)
 
@@ -140,8 +140,8 @@ def test_a_variant_is_the_problem_itself_even_where_the_others_overflow():
     for index, name in enumerate(names):
         problem = Variants(tuple(map(TwoDFunction, names)), np.int32(index))
         for point in (params, jnp.asarray([0.3, 0.4])):
-            got = jax.value_and_grad(problem.loss)(point, None, None)
-            expected = jax.value_and_grad(TwoDFunction(name).loss)(point, None, None)
+            got = jax.value_and_grad(problem.loss)(point, None, KEYS[0])
+            expected = jax.value_and_grad(TwoDFunction(name).loss)(point, None, KEYS[0])
             for a, b in zip(got, expected, strict=True):
                 np.testing.assert_allclose(a, b)
         np.testing.assert_array_equal(problem.init(KEYS[0]), TwoDFunction(name).init(KEYS[0]))
@@ -151,5 +151,5 @@ def test_a_sum_starts_its_problems_apart():
     problem = SumTask((BASE, BASE))
     params = problem.init(jax.random.key(0))
     assert np.any(params["problem0"] != params["problem1"])
-    losses = [BASE.loss(x, None, None) for x in params.values()]
+    losses = [BASE.loss(x, None, KEYS[0]) for x in params.values()]
     np.testing.assert_allclose(problem.loss(params, (None, None), KEYS[0]), sum(losses), rtol=1e-6)
