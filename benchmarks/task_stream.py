@@ -28,12 +28,13 @@ WORKER_TIMEOUT = 3000.0
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """What the workers train."""
+    """What the workers train: tasks drawn from a mixture within limits."""
 
     families: tuple[str, ...] = ()  # none: all 12
     num_tasks: int = 60  # over all workers
     max_step_milliseconds: float = 20.0  # of an inner step of one run, by estimate
     max_memory_megabytes: float = 100.0  # of one run, by estimate
+    max_batch_size: int = 64
     seed: int = 0
 
 
@@ -41,50 +42,64 @@ def main(
     stream: Annotated[Stream, tyro.conf.arg(name="")] = Stream(),
     workers: int = 2,
     exact: bool = False,  # also with a program for each structure
-    worker: str = "",  # for the processes that this script starts
+    share: str = "",  # for the processes that this script starts: the tasks of one
     json: pathlib.Path | None = None,
 ) -> None:
     """Measures and reports."""
-    if worker:
-        index, buckets = worker.split("/")
-        print(json_format.dumps(run_worker(stream, int(index), workers, buckets)))
+    if share:
+        print(json_format.dumps(run_worker(tuple(json_format.loads(share)))))
         return
     import measure
 
+    from taskset import Mixture, catalog
+
+    mixture = Mixture(
+        stream.families,
+        max_step_seconds=stream.max_step_milliseconds / 1e3,
+        max_memory_bytes=int(stream.max_memory_megabytes * 1e6),
+        max_batch_size=stream.max_batch_size,
+    )
+    start = time.perf_counter()
+    first = 1000 * stream.seed
+    padded = [mixture.sample(first + index) for index in range(stream.num_tasks)]
+    sampling = time.perf_counter() - start
+    tasks = {"padded": padded}
+    if exact:
+        tasks["exact"] = [catalog.name_of(catalog.exact(catalog.build(name))) for name in padded]
     rows = []
-    for buckets in ("padded", "exact") if exact else ("padded",):
+    for buckets, names in tasks.items():
         with tempfile.TemporaryDirectory() as cache:
             for state in ("cold", "warm"):
-                row = {"buckets": buckets, "cache": state, **run(stream, workers, buckets, cache)}
+                row = {"buckets": buckets, "cache": state, **run(names, workers, cache)}
                 print(row, file=sys.stderr)
                 rows.append(row)
     families = ", ".join(stream.families) or "all families"
-    measure.report(f"{stream.num_tasks} tasks of {families}, {workers} workers", rows, json)
+    title = f"{stream.num_tasks} tasks of {families}, {workers} workers; drawn in {sampling:.0f} s"
+    measure.report(title, rows, json)
 
 
-def run(stream: Stream, workers: int, buckets: str, cache: str) -> dict[str, Any]:
-    """Starts the workers, and adds up what they say."""
-    command = [sys.executable, __file__, *arguments(stream), "--workers", str(workers)]
+def run(names: list[str], workers: int, cache: str) -> dict[str, Any]:
+    """Starts the workers, each with its share of the tasks, and adds up what they say."""
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": cache,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     }
+    shares = [json_format.dumps(names[index::workers]) for index in range(workers)]
     start = time.perf_counter()
     processes = [
         subprocess.Popen(
-            [*command, "--worker", f"{index}/{buckets}"], env=environment, stdout=subprocess.PIPE
+            [sys.executable, __file__, "--share", share], env=environment, stdout=subprocess.PIPE
         )
-        for index in range(workers)
+        for share in shares
     ]
     outputs = [process.communicate(timeout=WORKER_TIMEOUT)[0] for process in processes]
     wall = time.perf_counter() - start
     found = [json_format.loads(output.splitlines()[-1]) for output in outputs]
     total = {name: sum(part[name] for part in found) for name in found[0]}
     return {
-        "tasks": total["tasks"],
-        "tasks per minute": 60 * total["tasks"] / wall,
+        "tasks per minute": 60 * len(names) / wall,
         "compile share": total["compile_seconds"] / total["seconds"],
         "programs": total["programs"],
         "live programs": max(part["live_programs"] for part in found),
@@ -95,18 +110,7 @@ def run(stream: Stream, workers: int, buckets: str, cache: str) -> dict[str, Any
     }
 
 
-def arguments(stream: Stream) -> list[str]:
-    """The flags that describe `stream`."""
-    flags: list[str] = []
-    for field in dataclasses.fields(stream):
-        value = getattr(stream, field.name)
-        if value != field.default:
-            values = value if isinstance(value, tuple) else (value,)
-            flags += [f"--{field.name.replace('_', '-')}", *map(str, values)]
-    return flags
-
-
-def run_worker(stream: Stream, index: int, workers: int, buckets: str) -> dict[str, Any]:
+def run_worker(names: tuple[str, ...]) -> dict[str, Any]:
     """One worker: its share of the tasks, one after another."""
     import resource
 
@@ -122,26 +126,23 @@ def run_worker(stream: Stream, index: int, workers: int, buckets: str) -> dict[s
     from workers.assignment import TaskStream
     from workers.worker import WorkerSpec
 
+    class Listed(TaskStream):
+        """The tasks in their order."""
+
+        def task(self, worker: int, round_number: int) -> str:
+            return names[round_number]
+
     optimizer = FactoredMLP()
     problem = OptimizerTraining(QuadraticFamily(), optimizer)
     horizon = Fixed(TRUNCATION * ESTIMATES_PER_TASK)
     estimator = PersistentES(problem, TASKS_AT_ONCE, TRUNCATION, horizon)
-    mixture = Mixture(
-        stream.families,
-        buckets=buckets,
-        max_step_seconds=stream.max_step_milliseconds / 1e3,
-        max_memory_bytes=int(stream.max_memory_megabytes * 1e6),
-    )
-    tasks = TaskStream(mixture, estimator, problem, ESTIMATES_PER_TASK, stream.seed)
+    tasks = Listed(Mixture(), estimator, problem, ESTIMATES_PER_TASK, seed=0)
     weights = Weights(0, optimizer.init(jax.random.key(0)), {})
-    spec = WorkerSpec(index, "stream", estimator, stream.seed, tasks)
     start = time.perf_counter()
-    worker = spec.build()
-    share = stream.num_tasks // workers
-    results = [worker.compute(weights) for _ in range(share * ESTIMATES_PER_TASK)]
+    worker = WorkerSpec(0, "stream", estimator, 0, tasks).build()
+    results = [worker.compute(weights) for _ in range(len(names) * ESTIMATES_PER_TASK)]
     programs = worker_module.programs.cache_info()
     return {
-        "tasks": share,
         "seconds": time.perf_counter() - start,
         "compile_seconds": sum(result.compile_seconds for result in results),
         "cpu_seconds": time.process_time(),

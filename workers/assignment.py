@@ -43,9 +43,13 @@ class TaskStream:
     def at(self, worker: int, num_done: int) -> Assigned:
         """What `worker` does after `num_done` estimates. Raises `InputError` as `sample` does."""
         round_number, done = divmod(num_done, self.estimates_per_task)
-        task = _draw(self.mixture, self.seed, worker, round_number)
+        task = self.task(worker, round_number)
         problem = dataclasses.replace(self.problem, family=catalog.build(task))
         return Assigned(task, dataclasses.replace(self.estimator, problem=problem), done == 0)
+
+    def task(self, worker: int, round_number: int) -> str:
+        """The task that `worker` trains after `round_number` others."""
+        return _draw(self.mixture, self.seed, worker, round_number)
 
     def loss_scale(self, task: str) -> LossScale:
         """That of `task`; measured when it is not known yet, which takes longer than to train it.

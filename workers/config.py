@@ -42,7 +42,7 @@ from taskset import catalog
 from taskset.base import TaskFamily
 from taskset.errors import InputError
 from taskset.families.quadratic import QuadraticFamily
-from taskset.mixture import Mixture
+from taskset.mixture import Mixture, TaskSplit
 from workers import strict_toml
 from workers.assignment import TaskStream
 
@@ -235,13 +235,16 @@ class RunConfig:
 
     def validation_families(self) -> dict[str, TaskFamily]:
         """The tasks that checkpoints are chosen by, without padding."""
+        held_out = self.held_out_tasks("validation")
+        return {task: catalog.exact(catalog.build(task)) for task in held_out}
+
+    def held_out_tasks(self, split: TaskSplit) -> tuple[str, ...]:
+        """The names of tasks to validate or report on: of a mixture, some of another split."""
         if not self.mixture:
-            return {task: catalog.exact(family) for task, family in self.families().items()}
-        held_out = dataclasses.replace(
-            self.mixture, split="validation", buckets="exact", augmentations=()
-        )
-        drawn = [held_out.sample(index) for index in range(self.validation.num_tasks)]
-        return {task: catalog.build(task) for task in drawn}
+            return self.tasks
+        mixture = dataclasses.replace(self.mixture, split=split, buckets="exact", augmentations=())
+        drawn = (mixture.sample(index) for index in range(self.validation.num_tasks))
+        return tuple(dict.fromkeys(drawn))
 
     def estimators(self) -> dict[str, GradientEstimator]:
         """The estimator of each of `families`, by the name of the task."""

@@ -16,7 +16,7 @@ from taskset.networks.dims import Dim, Scalar
 from taskset.networks.images import ImageInput
 from taskset.options import Options
 
-BATCH_SIZES = (64, 256, 512)  # of buckets
+BATCH_SIZES = (32, 128, 256, 512)  # of buckets: at most four times too many, twice in the mean
 CLASSES = (128, 1024)
 
 

@@ -1,6 +1,8 @@
 import dataclasses
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from metaopt.estimators import FullES, PersistentES, TruncatedBackprop
 from metaopt.horizons import Fixed, LogUniform
 from metaopt.inner_problem import OptimizerTraining
 from taskset.errors import InputError
+from taskset.mixture import Mixture, split_of
 from workers import config, strict_toml
 from workers.config import OF_EACH_TASK, RunConfig
 
@@ -215,3 +218,35 @@ def test_a_configuration_touches_no_device():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert found.stdout.strip() == "0"
+
+
+def test_a_mixture_is_in_place_of_tasks_and_held_out_tasks_are_of_other_seeds(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('[mixture]\ncomponents = ["quadratic_family"]\nmax_parameters = 30\n')
+    loaded = config.load(path)
+    assert loaded.tasks == ()
+    assert loaded.mixture == Mixture(("quadratic_family",), max_parameters=30)
+    assert config.from_table(tomllib.loads(config.to_toml(loaded))) == loaded
+    held_out = {split: loaded.held_out_tasks(split) for split in ("validation", "test")}
+    for split, tasks in held_out.items():
+        assert {split_of(int(re.search(r"seed(\d+)", task)[1])) for task in tasks} == {split}
+        assert all("buckets" not in task for task in tasks)
+    assert set(loaded.validation_families()) == set(held_out["validation"])
+    assert loaded.assignment == (loaded.stream().at(0, 0).task,)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('tasks = ["mlp"]\n[mixture]\n', "a mixture and tasks are given, 'mlp'; leave one out"),
+        ("estimates_per_task = 0\n[mixture]\n", "estimates_per_task is 0; it must be at least 1"),
+        ('[mixture]\nsplit = "tests"\n', "mixture.split 'tests'; did you mean 'test'"),
+        ("[mixture]\nmax_params = 3\n", "did you mean 'max_parameters'"),
+        ("[validation]\nnum_tasks = 0\n", "validation.num_tasks is 0; it must be at least 1"),
+    ],
+)
+def test_bad_mixtures_are_one_line(tmp_path, text, message):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        config.load(path)

@@ -58,7 +58,7 @@ class Evaluate:
     def run(self) -> int:
         """Prints the plan, a table and what it says; returns 0."""
         subject = find(self.path, self.checkpoint)
-        families = {task: catalog.build(task) for task in self._tasks(subject)}
+        families = {task: catalog.exact(catalog.build(task)) for task in self._tasks(subject)}
         num_steps = self._num_steps(subject)
         folder = self.out or self.path / FOLDER
         console = Console(highlight=False, soft_wrap=True)
@@ -114,7 +114,7 @@ def find(path: Path, step: int | None = None) -> Subject:
         f"run {path} at outer step {trained.step}",
         trained.config.optimizer,
         trained.meta_params,
-        trained.config.tasks,
+        trained.config.held_out_tasks("test"),
         trained.config.horizon.bounds()[1],
     )
 

@@ -51,7 +51,7 @@ class Export:
 def provenance(trained: run_folder.Trained) -> dict[str, Any]:
     """Where a trained optimizer comes from, as JSON values."""
     return {
-        "tasks": list(trained.config.tasks),
+        "tasks": list(trained.config.held_out_tasks("test")),
         "num_steps": trained.config.horizon.bounds()[1],
         "outer_steps": trained.step,
         "inner_steps": trained.step * trained.config.inner_steps,

@@ -12,7 +12,7 @@ from evaluations import made_up
 
 from metaopt import report
 from metaopt.baselines.grid import RATES
-from taskset import names
+from taskset import catalog
 from workers import cli
 from workers.commands import evaluate
 
@@ -63,7 +63,7 @@ def test_a_run_and_its_export_are_evaluated_alike(run: Path):
 
 def test_several_tasks_have_a_folder_each(run: Path, monkeypatch: pytest.MonkeyPatch):
     def evaluation(family, *_, num_steps, seeds, task):
-        assert (names.name_of(family), seeds) == (task, range(2))
+        assert (catalog.name_of(family), seeds) == (task, range(2))
         return dataclasses.replace(made_up(), task=task, num_steps=num_steps)
 
     monkeypatch.setattr(evaluate, "evaluate", evaluation)
@@ -81,7 +81,7 @@ REFUSED = {
     "one seed": (["run", "--seeds", "1"], "--seeds is 1; an interval needs 2"),
     "no seed": (["run", "--seeds", "-4"], "--seeds is -4"),
     "no steps": (["run", "--steps", "0"], "--steps is 0; it must be at least 1"),
-    "unknown task": (["run", "--tasks", "mpl"], "task family 'mpl'; did you mean 'mlp'?"),
+    "unknown task": (["run", "--tasks", "mpl"], "unknown task 'mpl'; did you mean 'mlp'?"),
     "second task unknown": (["run", "--tasks", TASK, "quadratic:dmi=3"], "did you mean 'dim'?"),
     "unknown checkpoint": (["run", "--checkpoint", "9"], "there are: 1, 2, 3"),
     "misspelt flag": (["run", "--seed", "3"], "did you mean --seeds?"),
