@@ -45,10 +45,13 @@ class ConvVAE(ConfiguredTask):
         outputs = self.decoder.apply(params["decoder"], code)
         outputs = jnp.clip(outputs, -DECODER_LIMIT, DECODER_LIMIT)
         features = self.images.features
-        pixels, *likelihood = (
-            x.reshape(-1, features.padded) for x in (images, *jnp.split(outputs, 2, axis=-1))
+        mean, log_scale = jnp.split(outputs, 2, axis=-1)
+        pixels, mean, log_scale = (
+            x.reshape(-1, features.padded) for x in (images, mean, log_scale)
         )
-        log_prob = quantized_normal_log_prob(key_pixels, pixels, *likelihood, features, self.step)
+        log_prob = quantized_normal_log_prob(
+            key_pixels, pixels, mean, log_scale, features, self.step
+        )
         return jnp.mean(kl_to_standard_normal(*posterior, latent) - log_prob)
 
 
