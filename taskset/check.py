@@ -17,6 +17,7 @@ import numpy as np
 from taskset.base import SPLITS, Batch, Dataset, Key, Task, TaskFamily
 
 ASKED_FOR = 7  # examples, of a family with data
+LARGEST_CONSTANT = 64  # elements that a program may hold without being a copy of the data
 RELATIVE, ABSOLUTE = 1e-4, 1e-6  # tolerances of what is computed in two ways
 
 
@@ -128,7 +129,7 @@ def takes_data_as_an_argument(family: TaskFamily) -> None:
     data, key = family.load_data(), jax.random.key(0)
     constants = [np.size(constant) for constant in jax.make_jaxpr(minibatch)(data, key).consts]
     _require(
-        all(size <= 1 for size in constants),
+        all(size <= LARGEST_CONSTANT for size in constants),
         f"arrays of {constants} elements are constants of the program that draws a minibatch; "
         "make them leaves of the data set",
     )

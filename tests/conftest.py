@@ -46,6 +46,13 @@ def ray_address():
         assert process.wait(timeout=60) == 0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_programs_of_other_modules():
+    """Lets go of compiled programs, of which all modules together hold gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="module")
 def standard_promotion():
     """For modules that run optax's Adam, which takes float ** int."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from taskset.base import Batch, Dataset, Key, Split
+from taskset.networks.branches import anywhere
 from taskset.networks.dims import Scalar
 
 
@@ -58,6 +59,12 @@ class Settings(NamedTuple):
     hue: Scalar
     contrast: Scalar
 
+    def active(self) -> jax.Array:
+        """Whether anything is changed, [] bool."""
+        flips = jnp.logical_or(self.flip_left_right, self.flip_up_down)
+        is_cropped = jnp.asarray(self.crop_amount) > 0
+        return is_cropped | flips | jnp.asarray(self.do_color_aug)
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +89,12 @@ class AugmentedDataset(Dataset):
             change = self._change
         else:
             change = lambda _, image: self._cropped(image, self._middle())
-        images = jax.vmap(change)(keys, self._canvas(batch["image"]))
+        images = self._canvas(batch["image"])
+        if self.crop is None:
+            is_active = anywhere(self.settings.active())
+            images = jax.lax.cond(is_active, jax.vmap(change), lambda _, x: x, keys, images)
+        else:
+            images = jax.vmap(change)(keys, images)
         return {**batch, "image": images.reshape(batch_size, -1)}
 
     def whole(self, split: Split) -> Batch:
@@ -107,8 +119,9 @@ class AugmentedDataset(Dataset):
         image = self._flipped(key_rows, image, self.settings.flip_up_down, axis=0)
         if self.image_shape[2] != 3:
             return image
-        recolored = self._recolored(key_colors, image)
-        return jnp.where(self.settings.do_color_aug, recolored, image)
+        wanted = self.settings.do_color_aug
+        recolor = lambda image: jnp.where(wanted, self._recolored(key_colors, image), image)
+        return jax.lax.cond(anywhere(jnp.asarray(wanted)), recolor, lambda image: image, image)
 
     def _cropped(self, image: jax.Array, corner: jax.Array) -> jax.Array:
         height, width, channels = self.image_shape

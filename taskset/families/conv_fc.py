@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from taskset.base import Batch, Key, Params
 from taskset.configured import ConfiguredTask, TaskSpec
-from taskset.families.convolutions import conv_stack
+from taskset.families.convolutions import conv_stack, few_features_classes
 from taskset.families.image_inputs import image_input, image_spec
 from taskset.networks.conv import ConvStack
 from taskset.networks.dense import MLP
@@ -76,7 +76,7 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
     head = MLP(
         inputs=options.dim(num_features, FEATURES),
         hidden=hidden,
-        outputs=data.classes,
+        outputs=few_features_classes(data) if hidden else data.classes,
         activation=stack.activation,
         initializer=stack.initializer,
         depth=depth,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from taskset.base import Batch, Key, Params
 from taskset.configured import ConfiguredTask, TaskSpec
-from taskset.families.convolutions import conv_stack
+from taskset.families.convolutions import conv_stack, few_features_classes
 from taskset.families.image_inputs import image_input, image_spec
 from taskset.networks.choices import Choice
 from taskset.networks.conv import ConvStack
@@ -78,7 +78,7 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
         MLP(
             inputs=stack.layers[len(config["strides"]) - 1].channels,
             hidden=(),
-            outputs=data.classes,
+            outputs=few_features_classes(data),
             activation=stack.activation,
             initializer=options.initializer(config.get("head_init", config["w_init"])),
         ),

@@ -9,6 +9,7 @@ import numpy as np
 
 from taskset.configs.feasibility import KERNEL_SIDE, convolved_side
 from taskset.configs.images import STRIDES
+from taskset.families.image_inputs import ImageSpec
 from taskset.networks.conv import BIASES, ConvLayer, ConvStack, Window
 from taskset.networks.dims import Dim, padded_size
 from taskset.networks.images import ImageInput
@@ -16,6 +17,10 @@ from taskset.options import Options
 
 DEPTH = 5  # convolutions of a bucket; those that a task does not have are not computed
 CHANNELS = (32, 64)  # of all layers of a bucket: as the largest one of a task has
+
+# Behind few features, classes are cheap: one bucket for all sets of colour images, which have up to
+# 1000, and one for the grey ones, which have 10; by the channels of images.
+CLASSES = {1: (128,), 3: (1024,)}
 
 
 def conv_stack(config: Mapping[str, Any], images: ImageInput, options: Options) -> ConvStack:
@@ -37,6 +42,12 @@ def conv_stack(config: Mapping[str, Any], images: ImageInput, options: Options) 
         normalized=config.get("batch_norm", False),
         depth=options.count(len(strides)),
     )
+
+
+def few_features_classes(data: ImageSpec) -> Dim:
+    """The classes of a data set, for a dense layer that reads few features."""
+    info = data.data.info()
+    return data.options.dim(info.num_classes, CLASSES[info.image_shape[2]])
 
 
 def conv_windows(side: int, strides: Sequence[int], padding: Sequence[str]) -> list[Window]:

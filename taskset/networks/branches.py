@@ -1,4 +1,4 @@
-"""Leaving out work on padding, at run time, for gradients and for tasks side by side alike."""
+"""Leaving out work, at run time, that no task needs: on padding, and on variants not chosen."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from jax.custom_batching import custom_vmap
 from taskset.networks.dims import Dim
 
 PADDED_ROWS = 16  # in a chunk, where a batch is padded: what is computed in vain is less than this
-LARGEST_ROWS = 512  # in a chunk, where it is not: above the batch of any task of TaskSet
+LARGEST_ROWS = 512  # in a chunk, where it is not: the largest batch of TaskSet
 
 
 @custom_vmap
