@@ -17,7 +17,7 @@ import numpy as np
 from taskset.base import SPLITS, Batch, Dataset, Key, Task, TaskFamily
 
 ASKED_FOR = 7  # examples, of a family with data
-LARGEST_CONSTANT = 64  # elements that a program may hold without being a copy of the data
+LARGEST_CONSTANT = 16  # elements that a program may hold without being a copy of the data
 RELATIVE, ABSOLUTE = 1e-4, 1e-6  # tolerances of what is computed in two ways
 
 

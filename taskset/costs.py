@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from taskset.augment import Augmented
 from taskset.base import TaskFamily
+from taskset.configured import ConfiguredFamily
 
 
 class Costs(NamedTuple):
@@ -50,6 +52,19 @@ def estimate(family: TaskFamily) -> Costs:
         traffic_bytes=traffic,
         memory_bytes=2 * _bytes(params) + _bytes(batch) + _work(forward.jaxpr)[1],
     )
+
+
+def num_parameters(family: TaskFamily) -> int:
+    """The number of parameters of a task; where they do not depend on data, none are loaded."""
+    if isinstance(family, Augmented):
+        return num_parameters(family.family)
+
+    def start(key: jax.Array) -> Any:
+        if isinstance(family, ConfiguredFamily):
+            return family.spec.template.draw(key).init(key)
+        return family.sample(family.load_data(), key).init(key)
+
+    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(start, jax.random.key(0))))
 
 
 def _bytes(tree: Any) -> int:

@@ -111,7 +111,7 @@ class Mixture:
         exact = catalog.exact(family)
         if self.max_batch_size and exact.batch_size > self.max_batch_size:
             return False
-        if self.max_parameters and costs.estimate(exact).parameters > self.max_parameters:
+        if self.max_parameters and costs.num_parameters(exact) > self.max_parameters:
             return False
         if self.max_memory_bytes and costs.estimate(family).memory_bytes > self.max_memory_bytes:
             return False

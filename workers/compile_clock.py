@@ -25,7 +25,7 @@ class CompileClock:
         del kwargs
         if not event.startswith(PREFIX):
             return
-        start = time.perf_counter() - duration_secs
+        start = time.monotonic() - duration_secs
         while self._last and self._last[-1][0] >= start:
             self._seconds -= self._last.pop()[1]
         self._last = [*self._last[-7:], (start, duration_secs)]

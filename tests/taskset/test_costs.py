@@ -25,3 +25,11 @@ def test_memory_is_more_than_parameters_gradients_and_activations():
 def test_a_quadratic_has_no_batch_and_no_products():
     cost = costs.estimate(taskset.QuadraticFamily(dim=7))
     assert (cost.parameters, cost.batch_bytes, cost.flops) == (7, 0, 0)
+
+
+def test_parameters_are_counted_without_data():
+    for name in ("mlp:hidden=32", "quadratic_family_seed0", "losg_tasks_family_seed1"):
+        family = taskset.build(name)
+        assert costs.num_parameters(family) == costs.estimate(family).parameters
+    augmented = taskset.build("mlp:hidden=32+rescale_loss")
+    assert costs.num_parameters(augmented) == 64 * 32 + 32 + 32 * 10 + 10
