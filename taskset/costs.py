@@ -55,16 +55,18 @@ def estimate(family: TaskFamily) -> Costs:
 
 
 def num_parameters(family: TaskFamily) -> int:
-    """The number of parameters of a task; where they do not depend on data, none are loaded."""
+    """The number of parameters of a task. Computes nothing; loads no data of configured tasks."""
     if isinstance(family, Augmented):
         return num_parameters(family.family)
 
-    def start(key: jax.Array) -> Any:
+    def start(seed: jax.Array) -> Any:
+        key = jax.random.key(seed)
         if isinstance(family, ConfiguredFamily):
             return family.spec.template.draw(key).init(key)
         return family.sample(family.load_data(), key).init(key)
 
-    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(start, jax.random.key(0))))
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)  # a key would be an array, on a device
+    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(start, seed)))
 
 
 def _bytes(tree: Any) -> int:

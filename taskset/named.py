@@ -6,7 +6,7 @@ import importlib
 
 from taskset import configs, fixed
 from taskset.configured import ConfiguredFamily, TaskSpec
-from taskset.errors import InputError, unknown_name
+from taskset.errors import unknown_name
 from taskset.options import Buckets, Fidelity, Options, Source
 
 # The module of each sampled family; its `build` makes a task of a configuration.
@@ -42,8 +42,8 @@ class NamedFamily(ConfiguredFamily):
 
     def __post_init__(self) -> None:
         Options(self.source, self.fidelity, self.buckets)
+        check_name(self.name)
         if self.name not in fixed_names():
-            check_name(self.name)
             configs.check_feasible(self.name)
 
     @property
@@ -78,8 +78,4 @@ def _build(name: str, options: Options) -> TaskSpec:
     if name in fixed_names():
         return fixed.tasks()[name](options)
     family, _ = configs.split_name(name)
-    try:
-        module = importlib.import_module(MODULES[family])
-    except ModuleNotFoundError as error:
-        raise InputError(f"task {name!r}: {error}") from error
-    return module.build(configs.config(name), options)
+    return importlib.import_module(MODULES[family]).build(configs.config(name), options)

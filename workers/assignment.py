@@ -58,7 +58,13 @@ class TaskStream:
         """
         if self.scaled_for is None:
             return LossScale()
-        return loss_scale(catalog.exact(catalog.build(task)), self.scaled_for, BASELINES)
+        return _loss_scale(task, self.scaled_for)
+
+
+@functools.lru_cache(maxsize=64)
+def _loss_scale(task: str, num_steps: int) -> LossScale:
+    """Kept, for to look it up is to read all data of the task, and every estimate asks."""
+    return loss_scale(catalog.exact(catalog.build(task)), num_steps, BASELINES)
 
 
 @functools.lru_cache(maxsize=64)

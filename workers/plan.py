@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators.base import Context, GradientEstimator
-from taskset.base import Dataset, TaskFamily
+from taskset import costs
+from taskset.base import Dataset
 from workers.config import RunConfig
 from workers.progress import duration
 
@@ -27,7 +28,7 @@ def check_tasks(config: RunConfig) -> dict[str, int]:
     Computes nothing and touches no device, so Ray can still be started. Raises `InputError` for a
     task whose data has to be downloaded first.
     """
-    return {name: _num_params(family) for name, family in config.families().items()}
+    return {name: costs.num_parameters(family) for name, family in config.families().items()}
 
 
 def describe(config: RunConfig) -> dict[str, str]:
@@ -88,10 +89,6 @@ def _first_worker(config: RunConfig) -> tuple[GradientEstimator, Dataset, Any]:
     name = config.assignment[0]
     meta_params = config.optimizer.init(jax.random.key(config.seed))
     return config.estimators()[name], config.families()[name].load_data(), meta_params
-
-
-def _num_params(family: TaskFamily) -> int:
-    return _size(lambda key: family.sample(family.load_data(), key).init(key))
 
 
 def _num_meta_params(config: RunConfig) -> int:
