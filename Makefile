@@ -7,6 +7,7 @@
 PYTHON ?= python3
 CONFIG ?= recipes/digits.toml
 FLAGS ?=
+PROCESSES ?= 2
 BIN := .venv/bin
 
 .PHONY: train test lint clean
@@ -16,8 +17,10 @@ train: .venv
 	$(BIN)/metaopt evaluate runs/latest
 	$(BIN)/metaopt export runs/latest --out runs/latest/export
 
+# Two processes: most of the time is compiling, which takes one core. Should a process crash or hang,
+# its test fails, and another process goes on with the rest.
 test: .venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --timeout-method thread
 
 lint: .venv
 	$(BIN)/ruff check .

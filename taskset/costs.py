@@ -24,17 +24,22 @@ class Costs(NamedTuple):
     memory_bytes: int  # parameters, gradients, a minibatch, and the values of the forward pass
 
 
-@functools.lru_cache(maxsize=4096)
 def estimate(family: TaskFamily) -> Costs:
-    """The costs of a step of `family`, in a fraction of a second once its data are loaded.
+    """The costs of a step of `family`, in a second or so; at once when a bucket mate's are known.
 
     `flops` is exact but for elementwise operations; `memory_bytes` is above what a compiler needs.
     """
-    data = family.load_data()
-    program = family.program()
+    leaves, structure = jax.tree.flatten(family.load_data())
+    shapes = tuple(jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)) for x in leaves)
+    return _estimate(family.program(), family.batch_size, structure, shapes)
+
+
+@functools.lru_cache(maxsize=4096)
+def _estimate(program: TaskFamily, batch_size: int, structure: Any, shapes: Any) -> Costs:
+    data = jax.tree.unflatten(structure, shapes)
 
     def start(data: Any, key: jax.Array) -> tuple[Any, Any, Any]:
-        batch = data.sample("train", key, family.batch_size)
+        batch = data.sample("train", key, batch_size)
         task = program.sample(data, key)
         return task, task.init(key), batch
 

@@ -31,19 +31,36 @@ with ray_cluster("local", num_workers=4):
 """
 
 
-@pytest.fixture(scope="session")
-def ray_address():
-    """The address of the session's Ray cluster, to which this process is connected."""
-    from workers.ray_cluster import ray_cluster
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]):
+    """With several processes, a file is the work of one; files that use Ray, all of one."""
+    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
+    for item in items:
+        group = "ray" if item.path in with_ray else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
+
+@pytest.fixture(scope="session")
+def cluster_address():
+    """The address of the session's Ray cluster."""
     command = [sys.executable, "-c", CLUSTER]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:
-        address = process.stdout.readline().strip()
-        with ray_cluster(address):
-            yield address
+        yield process.stdout.readline().strip()
         process.stdin.close()
         assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="module")
+def ray_address(cluster_address):
+    """The address of the session's Ray cluster, to which this process is connected.
+
+    For one module: Ray ends a process whose cluster does not answer, whatever it is doing.
+    """
+    from workers.ray_cluster import ray_cluster
+
+    with ray_cluster(cluster_address):
+        yield cluster_address
 
 
 @pytest.fixture(scope="module", autouse=True)
