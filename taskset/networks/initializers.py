@@ -12,6 +12,7 @@ from typing import Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import sequential_vmap
 
 from taskset.base import Key
 from taskset.errors import unknown_name
@@ -146,6 +147,17 @@ def q_factor(matrix: jax.Array) -> jax.Array:
     long as the columns before them have full rank.
     """
     columns = matrix.shape[1]
-    q, r = jnp.linalg.qr(matrix)
+    q, r = _qr(matrix)
     q = q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)[None]
     return jnp.pad(q, ((0, 0), (0, columns - q.shape[1])))
+
+
+@sequential_vmap
+def _qr(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Q and R. Of many matrices, one after the other.
+
+    The CPU's QR of many at once hands them to the threads that run the program, and waits on one of
+    them: where all of these wait so, none is left to do the work.
+    """
+    q, r = jnp.linalg.qr(matrix)
+    return q, r

@@ -1,6 +1,8 @@
 """Initial weights: their distributions, and that padding does not change them."""
 
 import math
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -93,3 +95,21 @@ def test_normal_draws_are_standard():
     assert abs(numbers.mean()) < 4 / math.sqrt(numbers.size)
     assert abs(numbers.var() - 1) < 4 * math.sqrt(2 / numbers.size)
     assert abs((numbers**4).mean() - 3) < 4 * math.sqrt(96 / numbers.size)
+
+
+# As many steps of a program as the machine has threads, each a QR of several matrices.
+MANY_AT_ONCE = """
+import jax, jax.numpy as jnp
+from taskset.networks.initializers import q_factor
+normal = jax.random.normal(jax.random.key(0), (8, 4, 128, 128))
+factor = jax.jit(lambda stacks: [jax.vmap(q_factor)(stack) for stack in stacks])
+for _ in range(50):
+    found = jax.block_until_ready(factor(list(normal)))
+print(max(float(jnp.max(jnp.abs(jnp.matrix_transpose(q) @ q - jnp.eye(128)))) for q in found))
+"""
+
+
+def test_many_at_once_do_not_wait_for_one_another():
+    command = [sys.executable, "-c", MANY_AT_ONCE]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert float(ended.stdout) < 1e-5
