@@ -77,7 +77,7 @@ class Flow:
 
     def normalize(self, params: Params, data: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The noise of `data`, and the log-determinant of this direction's Jacobian, [batch]."""
-        state = data, jnp.zeros(data.shape[0], jnp.float32)
+        state = data, jnp.zeros(data.shape[0], data.dtype)
         for index in reversed(range(len(self.permutations) + 1)):
             step = lambda state, index=index: self._normalize_one(params, index, *state)
             if self.depth is None or index == 0:

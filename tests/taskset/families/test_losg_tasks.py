@@ -57,14 +57,14 @@ def test_all_kinds_are_covered():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_padding_is_exact(kind):
-    assert_padding_is_exact(name_of(KINDS[kind]), rtol=1e-5 if kind == "norm" else 2e-6)
+    assert_padding_is_exact(name_of(KINDS[kind]))
 
 
 @pytest.mark.parametrize("kind", WRAPPED)
 def test_padding_is_exact_of_a_wrapped_problem(kind):
     bases = ("projection_quadratic", "outward_snake")
     found = [seed for base in bases if (seed := SEEDS.get(f"{kind} of {base}")) is not None]
-    assert_padding_is_exact(name_of(found[0]), rtol=1e-5)
+    assert_padding_is_exact(name_of(found[0]))
 
 
 def assert_finite(seeds, fidelity):
