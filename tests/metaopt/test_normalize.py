@@ -66,4 +66,4 @@ def test_ranks_do_not_change_with_the_scale_of_losses():
     usable = jnp.ones(20, bool)
     found = shape(differences, usable, "rank")
     np.testing.assert_array_equal(found, shape(1e6 * differences, usable, "rank"))
-    np.testing.assert_allclose(jnp.sort(jnp.abs(found)), jnp.arange(1, 21) / 20.0, rtol=1e-6)
+    np.testing.assert_allclose(jnp.sort(jnp.abs(found)), np.arange(1, 21) / 20, rtol=1e-6)
