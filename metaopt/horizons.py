@@ -56,8 +56,8 @@ class Fixed(Horizon):
 
 
 @dataclasses.dataclass(frozen=True)
-class LogUniform(Horizon):
-    """Log-uniform lengths, rounded to multiples of the truncation (VeLO, arXiv:2211.09760)."""
+class _Between(Horizon, abc.ABC):
+    """Lengths are drawn between two bounds."""
 
     shortest: int = 100
     longest: int = 2000
@@ -69,35 +69,63 @@ class LogUniform(Horizon):
                 "shortest must be at most longest"
             )
 
+    def bounds(self) -> tuple[int, int]:
+        return self.shortest, self.longest
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(_Between):
+    """Uniform over the multiples of the truncation (Metz et al. 2020, arXiv:2009.11243)."""
+
+    shortest: int = 240
+    longest: int = 360
+
+    def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
+        del outer_step
+        low, high = self.shortest // truncation, self.longest // truncation
+        return jax.random.randint(key, (), low, high + 1, jnp.int32) * truncation
+
+
+@dataclasses.dataclass(frozen=True)
+class LogUniform(_Between):
+    """Log-uniform lengths, rounded to multiples of the truncation (VeLO, arXiv:2211.09760)."""
+
     def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
         del outer_step
         low, high = jnp.log(float(self.shortest)), jnp.log(float(self.longest))
         drawn = jnp.exp(jax.random.uniform(key, (), minval=low, maxval=high))
         return _to_multiple(drawn, truncation)
 
-    def bounds(self) -> tuple[int, int]:
-        return self.shortest, self.longest
-
 
 @dataclasses.dataclass(frozen=True)
 class LinearCurriculum(Horizon):
-    """Length grows linearly over outer steps, then stays (Metz et al. 2019, arXiv:1810.10180)."""
+    """Length grows linearly over outer steps, then stays.
+
+    Each is multiplied by a number between 1 - `jitter` and 1 + `jitter`, up to the greater end.
+    Metz et al. 2019 (arXiv:1810.10180): 10 to 10,000 in 20,000 outer steps with jitter 0.2; Metz et
+    al. 2020 (arXiv:2009.11243): 300 to 10,000 in 10,000.
+    """
 
     start: int = 100
     end: int = 1000
     outer_steps: int = 1000  # until `end` is reached
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         if self.outer_steps < 1:
             raise InputError(f"horizon: outer_steps is {self.outer_steps}; it must be at least 1")
+        if not 0 <= self.jitter < 1:
+            raise InputError(f"horizon: jitter is {self.jitter}; it must be at least 0 and below 1")
 
     def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
-        del key
         progress = jnp.clip(outer_step.astype(jnp.float32) / self.outer_steps, 0.0, 1.0)
-        return _to_multiple(self.start + (self.end - self.start) * progress, truncation)
+        grown = self.start + (self.end - self.start) * progress
+        factor = jax.random.uniform(key, (), minval=1 - self.jitter, maxval=1 + self.jitter)
+        shortest, longest = self.bounds()
+        return _to_multiple(jnp.clip(grown * factor, shortest, longest), truncation)
 
     def bounds(self) -> tuple[int, int]:
-        return min(self.start, self.end), max(self.start, self.end)
+        return round(min(self.start, self.end) * (1 - self.jitter)), max(self.start, self.end)
 
 
 def _to_multiple(length: jax.Array, truncation: int) -> jax.Array:

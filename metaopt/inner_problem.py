@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from metaopt.corruption import Corruption
 from metaopt.learned_optimizers.base import LearnedOptimizer, MetaParams
 from taskset.base import Dataset, Key, Params, Task, TaskFamily
 
@@ -68,13 +69,16 @@ class OptimizerTraining(InnerProblem):
     With `outer_split` "train", the outer loss of a step is the training loss that the step computes
     anyway, before its update. With "outer_valid" it is the loss after the update, on a minibatch
     of that split: one more forward pass, and an optimizer that generalises (Metz et al. 2019,
-    https://arxiv.org/abs/1810.10180, section 5).
+    https://arxiv.org/abs/1810.10180, section 5). Corrupted minibatches, and several of them, are
+    also drawn after the update, from whichever split.
     """
 
     family: TaskFamily
     optimizer: LearnedOptimizer
     outer_split: Literal["train", "outer_valid"] = "train"
     num_steps: int | None = None  # the horizon announced to the optimizer
+    corruption: Corruption = Corruption()  # of the minibatches of the outer loss
+    outer_batches: int = 1  # minibatches behind an outer loss, which is their mean
 
     def load_data(self) -> Dataset:
         return self.family.load_data()
@@ -112,7 +116,7 @@ class OptimizerTraining(InnerProblem):
         )
         params = optax.apply_updates(state.params, updates)
         state = InnerState(state.task, params, opt_state, late)
-        if self.outer_split == "train":
+        if (self.outer_split, self.corruption, self.outer_batches) == ("train", Corruption(), 1):
             return state, loss
         return state, self.outer_loss(meta_params, state, data, key_outer)
 
@@ -120,9 +124,16 @@ class OptimizerTraining(InnerProblem):
         self, meta_params: MetaParams, state: InnerState, data: Dataset, key: Key
     ) -> jax.Array:
         del meta_params
-        key_batch, key_loss = jax.random.split(key)
-        batch = data.sample(self.outer_split, key_batch, self.family.batch_size)
-        return state.task.loss(state.params, batch, key_loss)
+
+        def batch_loss(key: Key) -> jax.Array:
+            key_batch, key_loss = jax.random.split(key)
+            batch = data.sample(self.outer_split, key_batch, self.family.batch_size)
+            batch = self.corruption.apply(batch, jax.random.fold_in(key_batch, 0))
+            return state.task.loss(state.params, batch, key_loss)
+
+        if self.outer_batches == 1:
+            return batch_loss(key)
+        return jnp.mean(jax.vmap(batch_loss)(jax.random.split(key, self.outer_batches)))
 
     def _optimizer(self, meta_params: MetaParams) -> optax.GradientTransformationExtraArgs:
         return self.optimizer.as_optax(meta_params, num_steps=self.num_steps)

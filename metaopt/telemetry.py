@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from metaopt.aggregate import WorkerResult, weighted_mean
+from metaopt.diagnostics import gradient_noise
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterStep
 from taskset.errors import InputError
@@ -109,6 +110,7 @@ def step_record(done: OuterStep, seconds: float, inner_steps: int, alive: int) -
         "step": done.state.step,
         "meta_loss": float(estimate.meta_loss),
         "gradient_norm": global_norm(estimate.gradient),
+        "gradient_noise": gradient_noise(estimate)._asdict(),
         "weight": float(estimate.weight),
         "nonfinite_runs": float(estimate.metrics["nonfinite_runs"]),
         "seconds": seconds,

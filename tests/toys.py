@@ -114,24 +114,38 @@ class Spiked(NamedTuple):
     factor: jax.Array  # []
 
 
+class Spike(NamedTuple):
+    """The data of `Poisoned`, so that one compiled program takes all of them."""
+
+    factor: jax.Array
+
+
 @dataclasses.dataclass(frozen=True)
 class Poisoned(InnerProblem):
-    """A quadratic per task; a quarter of the tasks have every loss multiplied by `spike`."""
+    """A quadratic per task; a quarter of the tasks have every loss multiplied by the data."""
 
-    spike: float = 1.0
+    def load_data(self) -> Any:
+        return Spike(jnp.float32(1.0))
 
-    def load_data(self) -> Dataset:
-        return NoData()
-
-    def init(self, meta_params: Any, data: Dataset, key: Key) -> Spiked:
+    def init(self, meta_params: Any, data: Any, key: Key) -> Spiked:
         key_position, key_spike = jax.random.split(key)
         spiked = jax.random.bernoulli(key_spike, 0.25)
         position = jax.random.normal(key_position, (2,))
-        return Spiked(position, jnp.where(spiked, jnp.float32(self.spike), 1.0))
+        return Spiked(position, jnp.where(spiked, data.factor, 1.0))
 
-    def step(self, meta_params: Any, state: Spiked, data: Dataset, key: Key):
+    def step(self, meta_params: Any, state: Spiked, data: Any, key: Key):
         loss = self.outer_loss(meta_params, state, data, key)
         return state._replace(position=state.position * (1.0 - jnp.exp(meta_params))), loss
 
-    def outer_loss(self, meta_params: Any, state: Spiked, data: Dataset, key: Key) -> jax.Array:
+    def outer_loss(self, meta_params: Any, state: Spiked, data: Any, key: Key) -> jax.Array:
         return state.factor * jnp.sum(state.position**2)
+
+
+def starting_together(state: Any) -> Any:
+    """The state of an estimator, with runs that were staggered all at their start."""
+    if not state:
+        return state
+    if hasattr(state.state, "total_noise"):
+        no_noise = jax.tree.map(jnp.zeros_like, state.state.total_noise)
+        state = state._replace(state=state.state._replace(noise=no_noise, total_noise=no_noise))
+    return state._replace(age=jnp.zeros_like(state.age))

@@ -33,6 +33,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from metaopt import estimators, horizons, learned_optimizers
+from metaopt.corruption import Corruption
 from metaopt.estimators.base import GradientEstimator
 from metaopt.horizons import Fixed, Horizon
 from metaopt.inner_problem import InnerProblem, OptimizerTraining
@@ -67,13 +68,20 @@ KINDS: dict[type, dict[str, type]] = {
         kind.__name__: kind
         for kind in (
             estimators.PersistentES,
+            estimators.NoiseReuseES,
+            estimators.GPES,
+            estimators.PersistentESWithBackprop,
             estimators.TruncatedES,
             estimators.FullES,
             estimators.TruncatedBackprop,
+            estimators.FullBackprop,
+            estimators.Reparameterised,
+            estimators.InverseVariance,
         )
     },
     Horizon: {
-        kind.__name__: kind for kind in (Fixed, horizons.LogUniform, horizons.LinearCurriculum)
+        kind.__name__: kind
+        for kind in (Fixed, horizons.Uniform, horizons.LogUniform, horizons.LinearCurriculum)
     },
 }
 
@@ -85,6 +93,21 @@ class Problem:
     """What the learned optimizer is asked to do."""
 
     outer_split: Literal["train", "outer_valid"] = "train"  # of the data, for the outer loss
+    outer_batches: int = 1  # minibatches in each evaluation of the outer loss
+    input_noise: float = 0.0  # in minibatches of the outer loss: standard deviation
+    label_noise: float = 0.0  # in minibatches of the outer loss: share of labels
+
+    def __post_init__(self) -> None:
+        if self.outer_batches < 1:
+            raise InputError(
+                f"problem.outer_batches is {self.outer_batches}; it must be at least 1"
+            )
+        _ = self.corruption
+
+    @property
+    def corruption(self) -> Corruption:
+        """Of the minibatches of the outer loss. Raises `InputError` for noise out of range."""
+        return Corruption(self.input_noise, self.label_noise)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,7 +290,15 @@ class RunConfig:
 
     def _problem(self, family: TaskFamily) -> OptimizerTraining:
         announced = self.horizon.bounds()[1]
-        return OptimizerTraining(family, self.optimizer, self.problem.outer_split, announced)
+        asked = self.problem
+        return OptimizerTraining(
+            family,
+            self.optimizer,
+            asked.outer_split,
+            announced,
+            asked.corruption,
+            asked.outer_batches,
+        )
 
 
 def load(path: Path, overrides: Mapping[str, Any] = {}) -> RunConfig:

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,9 @@ from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
 from taskset.base import Dataset, Key
 
+# What the losses of a whole run come to: their mean, the outer loss of its end, or the least.
+Objective: TypeAlias = Literal["mean", "final", "minimum"]
+
 
 class Estimate(NamedTuple):
     """An estimate of d(outer objective)/d(meta-parameters); what is no gradient is [] float32."""
@@ -20,7 +23,7 @@ class Estimate(NamedTuple):
     gradient: MetaParams  # mean over the usable runs, of the structure of the meta-parameters
     meta_loss: jax.Array | np.ndarray | np.float32  # mean over the usable runs, not normalised
     weight: jax.Array | np.ndarray | np.float32  # runs that the means are over
-    metrics: dict[str, jax.Array]  # diagnostics; all have "nonfinite_runs"
+    metrics: dict[str, jax.Array]  # diagnostics; sums over runs; all have those of `mean_of_runs`
 
 
 class Context(NamedTuple):
@@ -68,6 +71,31 @@ class GradientEstimator(abc.ABC):
         """Inner steps that one call of `estimate` computes at most, both signs counted."""
 
 
+def mean_of_runs(gradients: MetaParams, losses: jax.Array, usable: jax.Array) -> Estimate:
+    """The mean over usable runs: gradients, leaves [num_tasks, ...], and losses, [num_tasks].
+
+    Its metrics are "nonfinite_runs", the runs that are not usable, and "squared_norms", the sum
+    over the others of the squared norms of their gradients; `diagnostics` makes sense of it.
+    """
+    weight = jnp.sum(usable).astype(jnp.float32)
+    return Estimate(
+        gradient=jax.tree.map(lambda g: mean_over(usable, g), gradients),
+        meta_loss=mean_over(usable, losses),
+        weight=weight,
+        metrics={
+            "nonfinite_runs": usable.size - weight,
+            "squared_norms": jnp.sum(jnp.where(usable, _squared_norms(gradients), 0.0)),
+        },
+    )
+
+
+def _squared_norms(gradients: MetaParams) -> jax.Array:
+    """Of each run, [num_tasks]."""
+    squared_norm = lambda g: jnp.sum(jnp.square(g).reshape(len(g), -1), axis=1)
+    of_leaves = [squared_norm(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]
+    return jnp.sum(jnp.stack(of_leaves), axis=0)
+
+
 def mean_over(usable: jax.Array, values: jax.Array) -> jax.Array:
     """The mean over runs of `values`, [num_tasks, ...], where `usable`, [num_tasks] bool.
 
@@ -76,3 +104,8 @@ def mean_over(usable: jax.Array, values: jax.Array) -> jax.Array:
     mask = usable.reshape(usable.shape + (1,) * (values.ndim - 1))
     total = jnp.sum(jnp.where(mask, values, 0.0), axis=0)
     return total / jnp.maximum(jnp.sum(usable), 1).astype(values.dtype)
+
+
+def is_finite(tree: MetaParams) -> jax.Array:
+    """Whether all numbers of `tree` are finite: [] bool."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))

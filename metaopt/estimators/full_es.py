@@ -1,17 +1,19 @@
 """Evolution strategies on whole runs: no truncation bias, one estimate per run.
 
 Antithetic (Metz et al. 2019, https://arxiv.org/abs/1810.10180, section 3). The objective is the
-mean loss of the run, or its outer loss at the end (VeLO, https://arxiv.org/abs/2211.09760).
+mean loss of the run, its outer loss at the end (VeLO, https://arxiv.org/abs/2211.09760), or its
+least loss.
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import antithetic
-from metaopt.estimators.base import Context, Estimate, GradientEstimator
+from metaopt.estimators.antithetic import Perturbations
+from metaopt.estimators.base import Context, Estimate, GradientEstimator, Objective
 from metaopt.horizons import Fixed, Horizon
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import Normalization
@@ -28,7 +30,8 @@ class FullES(GradientEstimator):
     horizon: Horizon = Fixed(200)
     stddev: float = 0.01
     normalization: Normalization = "none"
-    objective: Literal["mean", "final"] = "mean"
+    objective: Objective = "mean"
+    perturbations: Perturbations = "independent"
 
     @property
     def inner_steps(self) -> int:
@@ -51,29 +54,31 @@ class FullES(GradientEstimator):
         key_length, key_tasks = jax.random.split(key)
         length = self.horizon.length(key_length, jnp.asarray(context.outer_step), 1)
 
-        def one_task(key: Key) -> tuple[MetaParams, antithetic.PairLoss]:
-            key_noise, key_run = jax.random.split(key)
-            noise = antithetic.normal_like(key_noise, meta_params, self.stddev)
+        def one_task(noise: MetaParams, key_run: Key) -> antithetic.PairLoss:
             run = lambda at: self._run(at, data, key_run, length)
             losses = jax.vmap(run)(antithetic.as_pair(meta_params, noise))
             whole = jnp.ones((1,), bool)
-            return noise, antithetic.pair_loss(
+            return antithetic.pair_loss(
                 losses[:, None], whole, self.normalization, context.loss_scale
             )
 
-        noise, losses = jax.vmap(one_task)(jax.random.split(key_tasks, self.num_tasks))
-        return antithetic.estimate(noise, losses, self.stddev), state
+        keys_noise, keys_run = antithetic.keys_of_tasks(key_tasks, self.num_tasks, 2)
+        noise = antithetic.draw(keys_noise, meta_params, self.stddev, self.perturbations)
+        losses = jax.vmap(one_task)(noise, keys_run)
+        return antithetic.estimate(noise, losses, self.stddev, self.normalization), state
 
     def _run(self, at: MetaParams, data: Dataset, key: Key, length: jax.Array) -> jax.Array:
         key_init, key_steps, key_final = jax.random.split(key, 3)
+        join = jnp.minimum if self.objective == "minimum" else jnp.add
 
         def step(index: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
-            state, total = carry
+            state, joined = carry
             state, loss = self.problem.step(at, state, data, jax.random.fold_in(key_steps, index))
-            return state, total + loss
+            return state, join(joined, loss)
 
-        start = (self.problem.init(at, data, key_init), jnp.zeros((), jnp.float32))
-        end, total = jax.lax.fori_loop(0, length, step, start)
+        nothing = jnp.asarray(jnp.inf if self.objective == "minimum" else 0.0, jnp.float32)
+        start = (self.problem.init(at, data, key_init), nothing)
+        end, joined = jax.lax.fori_loop(0, length, step, start)
         if self.objective == "final":
             return self.problem.outer_loss(at, end, data, key_final)
-        return total / length.astype(jnp.float32)
+        return joined if self.objective == "minimum" else joined / length.astype(jnp.float32)

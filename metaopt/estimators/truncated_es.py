@@ -10,36 +10,15 @@ import dataclasses
 import jax
 
 from metaopt.estimators import antithetic, runs
-from metaopt.estimators.base import Context, Estimate, GradientEstimator
-from metaopt.horizons import Fixed, Horizon
+from metaopt.estimators.base import Context, Estimate
+from metaopt.estimators.common_start import CommonStartEstimator
 from metaopt.learned_optimizers.base import MetaParams
-from metaopt.normalize import Normalization
 from taskset.base import Dataset, Key
 
 
 @dataclasses.dataclass(frozen=True)
-class TruncatedES(GradientEstimator):
-    """Antithetic ES over `num_tasks` pairs, `truncation` inner steps at a time.
-
-    Its state is a `runs.Run` of inner states, leaves [num_tasks, ...].
-    """
-
-    truncation: int = 20
-    horizon: Horizon = Fixed(200)
-    stddev: float = 0.01
-    normalization: Normalization = "none"
-
-    @property
-    def inner_steps(self) -> int:
-        return 2 * self.num_tasks * self.truncation
-
-    def init(
-        self, meta_params: MetaParams, data: Dataset, key: Key, context: Context = Context()
-    ) -> runs.Run:
-        start = lambda key: self.problem.init(meta_params, data, key)
-        return runs.start_staggered(
-            start, self.horizon, self.truncation, self.num_tasks, key, context
-        )
+class TruncatedES(CommonStartEstimator):
+    """Antithetic ES on one truncation at a time."""
 
     def estimate(
         self,
@@ -49,24 +28,12 @@ class TruncatedES(GradientEstimator):
         key: Key,
         context: Context = Context(),
     ) -> tuple[Estimate, runs.Run]:
-        start = lambda key: self.problem.init(meta_params, data, key)
+        def one_task(run: runs.Run, noise: MetaParams, key_start: Key, key_unroll: Key):
+            run = self._restart(run, self._start(meta_params, data), key_start, context)
+            at = antithetic.as_pair(meta_params, noise)
+            return self._truncation(at, run, data, key_unroll, context)
 
-        def one_task(run: runs.Run, key: Key):
-            key_start, key_noise, key_unroll = jax.random.split(key, 3)
-            noise = antithetic.normal_like(key_noise, meta_params, self.stddev)
-            run = runs.restart_ended(run, start, self.horizon, self.truncation, key_start, context)
-            states, losses = antithetic.unroll_pair(
-                self.problem,
-                antithetic.as_pair(meta_params, noise),
-                antithetic.doubled(run.state),
-                data,
-                key_unroll,
-                self.truncation,
-            )
-            within = runs.within(run, self.truncation)
-            loss = antithetic.pair_loss(losses, within, self.normalization, context.loss_scale)
-            positive = jax.tree.map(lambda x: x[0], states)
-            return runs.advance(run, positive, self.truncation, loss.usable), noise, loss
-
-        state, noise, losses = jax.vmap(one_task)(state, jax.random.split(key, self.num_tasks))
-        return antithetic.estimate(noise, losses, self.stddev), state
+        keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
+        noise = antithetic.draw(keys_noise, meta_params, self.stddev, self.perturbations)
+        state, losses = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
+        return antithetic.estimate(noise, losses, self.stddev, self.normalization), state

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaopt.horizons import Fixed, LinearCurriculum, LogUniform
+from metaopt.horizons import Fixed, LinearCurriculum, LogUniform, Uniform
 from taskset.errors import InputError
 
 STEP = jnp.int32(0)
@@ -23,7 +23,14 @@ def curriculum(horizon, outer_step, truncation):
 
 
 @pytest.mark.parametrize(
-    "horizon", [Fixed(200), LogUniform(100, 2000), LinearCurriculum(100, 1000, 10)]
+    "horizon",
+    [
+        Fixed(200),
+        Uniform(150, 400),
+        LogUniform(100, 2000),
+        LinearCurriculum(100, 1000, 10),
+        LinearCurriculum(250, 1000, 10, jitter=0.2),
+    ],
 )
 def test_lengths_are_integers_within_the_bounds_and_multiples_of_the_truncation(horizon):
     found = draws(horizon, 1000, 50)
@@ -42,6 +49,25 @@ def test_the_logarithm_is_uniform():
     # The variance of a sample variance of a uniform distribution: stddev^4 (9/5 - 1) / num.
     assert abs(logs.var() - stddev**2) < 4 * stddev**2 * math.sqrt(0.8 / num)
     assert set(draws(LogUniform(2, 4), 1000, 2)) == {2, 4}  # both ends are drawn
+
+
+def test_uniform_lengths_are_equally_likely():
+    values, counts = np.unique(draws(Uniform(240, 360), 7000, 20), return_counts=True)
+    assert values.tolist() == [240, 260, 280, 300, 320, 340, 360]
+    assert np.all(np.abs(counts - 1000) < 4 * np.sqrt(1000 * 6 / 7))
+
+
+@pytest.mark.parametrize(("outer_step", "centre"), [(0, 10), (10_000, 5005), (20_000, 10_000)])
+def test_the_curriculum_of_2019_has_jitter_and_ends_with_the_episode(outer_step, centre):
+    horizon = LinearCurriculum(10, 10_000, 20_000, jitter=0.2)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    found = jax.vmap(lambda key: horizon.length(key, jnp.int32(outer_step), 1))(keys)
+    low, high = round(0.8 * centre), min(round(1.2 * centre), 10_000)
+    assert low <= int(found.min()) <= 0.81 * centre + 1
+    assert 0.99 * high - 1 <= int(found.max()) <= high
+    if high < 10_000:
+        error = 0.2 * centre / np.sqrt(3 * len(keys)) + 1e-9
+        assert abs(float(jnp.mean(found.astype(jnp.float32))) - centre) < 4 * error
 
 
 @pytest.mark.parametrize("truncation", [1, 50, 300])
@@ -85,8 +111,8 @@ def test_what_does_not_divide_is_refused_with_what_does(horizon, truncation, mes
     assert str(raised.value) == message
 
 
-@pytest.mark.parametrize("horizon", [Fixed(200), LogUniform(), LinearCurriculum()])
+@pytest.mark.parametrize("horizon", [Fixed(200), Uniform(), LogUniform(), LinearCurriculum()])
 def test_what_divides_is_accepted(horizon):
     horizon.check(20)
     with pytest.raises(InputError):
-        horizon.check(30)
+        horizon.check(35)

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from metaopt.corruption import Corruption
 from metaopt.inner_problem import OptimizerTraining
 from metaopt.learned_optimizers.base import LearnedOptimizer
 from taskset.augment import DelayGradient
@@ -192,3 +193,50 @@ def test_delayed_gradients_arrive_in_order_after_zeros():
     for name, value in expected.items():
         np.testing.assert_allclose(states[2].params[name], value, rtol=1e-5, atol=1e-7)
     assert not same(states[2].params, start.params)
+
+
+@dataclasses.dataclass(frozen=True)
+class Named(Regressions):
+    """The same with the names that corruption knows."""
+
+    def load_data(self):
+        arrays = super().load_data().arrays
+        named = {split: {"rows": x["x"], "y": x["y"]} for split, x in arrays.items()}
+        return ArrayDataset(named)
+
+    def sample(self, data, key):
+        return NamedRegression(1.0 + jax.random.uniform(key))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NamedRegression(Regression):
+    def loss(self, params, batch, key):
+        return super().loss(params, {"x": batch["rows"], "y": batch["y"]}, key)
+
+
+@pytest.mark.parametrize("outer_split", ["train", "outer_valid"])
+def test_corruption_is_of_the_outer_loss_alone(outer_split):
+    clean = dataclasses.replace(problem(outer_split), family=Named())
+    noisy = dataclasses.replace(clean, corruption=Corruption(input_noise=0.5))
+    data = Named().load_data()
+    states, losses = trained(clean, data)
+    same_states, noisy_losses = trained(noisy, data)
+    assert same(states[-1], same_states[-1])
+    assert all(x != y for x, y in zip(losses, noisy_losses))
+
+
+def test_several_minibatches_give_the_same_outer_loss_with_less_noise():
+    data = Regressions().load_data()
+    start = problem().init(RATE, data, jax.random.key(0))
+    keys = jax.random.split(jax.random.key(2), 400)
+
+    def losses(outer_batches):
+        several = dataclasses.replace(problem("outer_valid"), outer_batches=outer_batches)
+        one = lambda key: several.outer_loss(RATE, start, data, key)
+        return np.asarray(jax.jit(jax.vmap(one))(keys), np.float64)
+
+    single, five = losses(1), losses(5)
+    error = np.sqrt((single.var() + five.var()) / len(keys))
+    assert abs(single.mean() - five.mean()) < 3 * error
+    assert five.var() == pytest.approx(single.var() / 5, rel=4 * np.sqrt(4 / len(keys)))

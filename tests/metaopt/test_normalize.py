@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaopt.normalize import LossScale, difference, normalize
+from metaopt.normalize import LossScale, difference, normalize, shape
 
 SCALE = LossScale(np.float32(2.5), np.float32(0.5))
 LOSSES = jnp.asarray([[2.5, 0.5, 1.5], [0.0, 4.5, 100.0]])
@@ -51,3 +51,19 @@ def test_the_sign_of_a_difference():
     positive, negative = jnp.asarray([3.0, 1.0, 2.0]), jnp.asarray([1.0, 3.5, 2.0])
     np.testing.assert_array_equal(difference(positive, negative, "sign"), [1.0, -1.0, 0.0])
     np.testing.assert_array_equal(difference(positive, negative, "none"), [2.0, -2.5, 0.0])
+
+
+def test_ranks_are_of_usable_pairs_and_keep_their_signs():
+    differences = jnp.asarray([0.5, -3.0, jnp.nan, 0.0, 7.0])
+    usable = jnp.asarray([True, True, False, True, True])
+    found = shape(differences, usable, "rank")
+    np.testing.assert_array_equal(found[usable], [0.5, -0.75, 0.0, 1.0])
+    np.testing.assert_array_equal(shape(differences, usable, "none"), differences)
+
+
+def test_ranks_do_not_change_with_the_scale_of_losses():
+    differences = jax.random.normal(jax.random.key(0), (20,))
+    usable = jnp.ones(20, bool)
+    found = shape(differences, usable, "rank")
+    np.testing.assert_array_equal(found, shape(1e6 * differences, usable, "rank"))
+    np.testing.assert_allclose(jnp.sort(jnp.abs(found)), np.arange(1, 21) / 20, rtol=1e-6)

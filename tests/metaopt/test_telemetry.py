@@ -15,7 +15,10 @@ def _result(worker: int, task: str, loss: float, weight: float, outer_step: int 
         gradient={"w": np.asarray([3.0, 0.0], np.float32), "b": np.float32(4.0)},
         meta_loss=np.float32(loss),
         weight=np.float32(weight),
-        metrics={"nonfinite_runs": np.float32(4.0 - weight)},
+        metrics={
+            "nonfinite_runs": np.float32(4.0 - weight),
+            "squared_norms": np.float32(30.0 * weight),
+        },
     )
     return WorkerResult(worker, task, outer_step, estimate, 0.5)
 

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from toys import Line
 
 from metaopt.estimators import antithetic
@@ -82,6 +83,7 @@ def test_the_estimate_by_hand_leaves_out_what_is_not_usable():
         mean=jnp.asarray([1.0, jnp.inf, 4.0]),
         difference=jnp.asarray([2.0, jnp.nan, -1.0]),
         usable=jnp.asarray([True, False, True]),
+        objective=jnp.zeros(3),
     )
     found = antithetic.estimate(noise, losses, stddev=0.5)
     # Each noise times difference / (2 * 0.25), over the two usable pairs.
@@ -89,3 +91,58 @@ def test_the_estimate_by_hand_leaves_out_what_is_not_usable():
     np.testing.assert_allclose(found.gradient["b"], 1.0, rtol=1e-6)
     assert (float(found.meta_loss), float(found.weight)) == (2.5, 2.0)
     assert float(found.metrics["nonfinite_runs"]) == 1.0
+
+
+def test_the_estimate_of_ranks_by_hand():
+    losses = antithetic.PairLoss(
+        mean=jnp.zeros(3),
+        difference=jnp.asarray([2.0, jnp.nan, -900.0]),
+        usable=jnp.asarray([True, False, True]),
+        objective=jnp.zeros(3),
+    )
+    found = antithetic.estimate(jnp.asarray([0.1, 0.2, 0.3]), losses, 0.5, "rank")
+    # (0.1 * 1/2 - 0.3 * 2/2) / (2 * 0.25), over the two usable pairs.
+    np.testing.assert_allclose(found.gradient, -0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_tasks", [3, 5, 13])
+def test_orthogonal_perturbations_are_orthogonal_in_groups(num_tasks):
+    """Of 5 meta-parameters, in a matrix and a vector."""
+    tree = {"w": jnp.ones((2, 2)), "b": jnp.zeros(1)}
+    keys = jax.random.split(KEY, num_tasks)
+    flat = lambda noise: np.concatenate([noise["b"], noise["w"].reshape(num_tasks, 4)], axis=1)
+    found = flat(antithetic.draw(keys, tree, 0.1, "orthogonal"))
+    plain = flat(antithetic.draw(keys, tree, 0.1, "independent"))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(plain, axis=1), 1e-5)
+    for group in range(0, num_tasks, 5):
+        products = found[group : group + 5] @ found[group : group + 5].T
+        np.testing.assert_allclose(products, np.diag(np.diag(products)), atol=1e-6)
+
+
+def test_an_orthogonal_perturbation_by_itself_is_normal():
+    draw = jax.vmap(
+        lambda key: antithetic.draw(jax.random.split(key, 3), jnp.zeros(3), 1.0, "orthogonal")
+    )
+    num = 20_000
+    samples = np.asarray(jax.jit(draw)(jax.random.split(KEY, num)), np.float64)
+    for task in range(3):
+        covariance = samples[:, task].T @ samples[:, task] / num
+        np.testing.assert_allclose(covariance, np.eye(3), atol=4 * np.sqrt(2 / num))
+        assert np.all(np.abs(samples[:, task].mean(0)) < 4 / np.sqrt(num))
+        assert np.all(np.abs(np.mean(samples[:, task] ** 4, axis=0) - 3) < 4 * np.sqrt(96 / num))
+
+
+def test_orthogonal_perturbations_have_less_variance():
+    """Of the gradient of a linear function of 8 meta-parameters: that of 8 pairs is exact."""
+    gradient = jnp.arange(1.0, 9.0)
+
+    def estimate(key, kind):
+        noise = antithetic.draw(jax.random.split(key, 8), gradient, 0.1, kind)
+        return jnp.mean(noise * (noise @ gradient)[:, None], axis=0) / 0.01
+
+    keys = jax.random.split(KEY, 2000)
+    variance = {
+        kind: float(jnp.var(jax.vmap(lambda key: estimate(key, kind))(keys), axis=0).sum())
+        for kind in ("independent", "orthogonal")
+    }
+    assert variance["orthogonal"] < 0.5 * variance["independent"]
