@@ -10,6 +10,7 @@ import pytest
 
 from metaopt.learned_optimizers import KINDS
 
+START_AT_DEFAULTS = {"LearnableAdam", "LearnableMomentum", "LearnableSGD"}  # nothing is drawn
 MATRIX_AND_VECTOR = {"a": jnp.linspace(-1, 1, 12).reshape(3, 4), "b": {"c": jnp.linspace(0, 1, 4)}}
 TREES = {
     "nested": MATRIX_AND_VECTOR,
@@ -48,6 +49,8 @@ def test_pickles_to_an_equal_value_of_equal_hash(optimizer):
 def test_meta_params_are_float32_and_drawn_by_key(optimizer):
     first, second = optimizer.init(jax.random.key(0)), optimizer.init(jax.random.key(1))
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(first))
+    if type(optimizer).__name__ in START_AT_DEFAULTS:
+        return
     assert any(
         bool(jnp.any(x != y)) for x, y in zip(jax.tree.leaves(first), jax.tree.leaves(second))
     )
