@@ -9,6 +9,8 @@ from metaopt.learned_optimizers.factored_mlp import FactoredMLP as FactoredMLP
 from metaopt.learned_optimizers.hand_designed import LearnableAdam as LearnableAdam
 from metaopt.learned_optimizers.hand_designed import LearnableMomentum as LearnableMomentum
 from metaopt.learned_optimizers.hand_designed import LearnableSGD as LearnableSGD
+from metaopt.learned_optimizers.hierarchical import Hierarchical as Hierarchical
+from metaopt.learned_optimizers.hierarchical_rnn import HierarchicalRNN as HierarchicalRNN
 from metaopt.learned_optimizers.per_parameter_mlp import PerParameterMLP as PerParameterMLP
 from metaopt.learned_optimizers.per_parameter_mlp_2019 import (
     PerParameterMLP2019 as PerParameterMLP2019,
@@ -20,6 +22,8 @@ KINDS: dict[str, type[LearnedOptimizer]] = {
     for kind in (
         CoordinatewiseLSTM,
         FactoredMLP,
+        Hierarchical,
+        HierarchicalRNN,
         LearnableAdam,
         LearnableMomentum,
         LearnableSGD,
