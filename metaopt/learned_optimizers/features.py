@@ -22,6 +22,12 @@ def inverse_rms(x: jax.Array) -> jax.Array:
     return jax.lax.rsqrt(jnp.mean(jnp.square(x)) + SCALE_EPSILON)
 
 
+def root(square: jax.Array) -> jax.Array:
+    """The root; 0, with the derivative 0, of what is 0."""
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+
+
 def offset_decays(initial: Sequence[float], offsets: jax.Array) -> jax.Array:
     """Meta-learned decays 1 - exp(10 * (log(1 - initial) / 10 + offset)), shape of `offsets`.
 

@@ -23,6 +23,7 @@ from metaopt.learned_optimizers.base import (
     tensors,
     zeros_like_params,
 )
+from metaopt.learned_optimizers.features import root
 from taskset.base import Key
 from taskset.errors import InputError
 
@@ -151,19 +152,13 @@ def adam_step(
         for kept, seen, share in zip(moments, (gradient, gradient**2), forgotten, strict=True)
     )
     known_first, known_second = (_known(share, count).astype(dtype) for share in forgotten)
-    root = _root(second / known_second) + epsilon.astype(dtype)
-    return first / known_first / root, first, second
+    scale = root(second / known_second) + epsilon.astype(dtype)
+    return first / known_first / scale, first, second
 
 
 def _known(forgotten: jax.Array, count: jax.Array) -> jax.Array:
     """1 - decay^count, the share of an average that is not its start."""
     return -jnp.expm1(count * jnp.log1p(-forgotten))
-
-
-def _root(square: jax.Array) -> jax.Array:
-    """The root; 0, with the derivative 0, of what is 0."""
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
 
 
 def _forgotten(log_one_minus: jax.Array) -> jax.Array:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_numpy import LossMoments, linear, lstm, mlp, scaled_columns, tensor_statistics
 
 from metaopt.learned_optimizers import Hierarchical, hierarchical
 
@@ -15,52 +16,12 @@ LOSSES = {
     "value": np.array([2.0, 1.5, np.nan, 1.2, 1.4]),
     "valid_value": np.array([np.nan, 1.7, np.nan, np.nan, 1.9]),
 }
-sigmoid = lambda x: 1 / (1 + np.exp(-x))
-linear = lambda layer, x: x @ layer["weight"] + layer["bias"]
-
-
-def clog(x):
-    return np.clip(np.log(1e-8 + np.abs(x)), -5, 5)
-
-
-class Moments:
-    """Of a loss, as the specification has them."""
-
-    def __init__(self, decay):
-        self.decay, self.mean, self.var, self.count = decay, 0.0, 0.0, 0
-
-    def see(self, loss):
-        if np.isfinite(loss):
-            self.mean = self.decay * self.mean + (1 - self.decay) * loss
-            self.var = self.decay * self.var + (1 - self.decay) * (self.mean - loss) ** 2
-            self.count += 1
-
-    def corrected(self):
-        known = 1 - self.decay**self.count
-        return self.mean / known, self.var / known
-
-
-def feature(loss, moments):
-    mean, var = moments.corrected()
-    return np.clip((loss - mean) / np.sqrt(var + 1e-8), -5, 5) if np.isfinite(loss) else 0.0
-
-
-def tensor_features(g, w, m, v):
-    dims = np.array([*w.shape, 1, 1, 1, 1][:4])
-    return [
-        clog(np.mean(m)), np.sign(np.mean(m)), clog(np.var(m)),
-        clog(np.mean(v)), np.sign(np.mean(v)), clog(np.var(v)),
-        clog(np.mean(w)), np.sign(np.mean(w)), clog(np.var(w)),
-        clog(np.sqrt(np.sum(w**2))), clog(np.sqrt(np.sum(g**2))),
-        1.0 if w.ndim == 0 else -1.0, *(np.log(dims) - 1),
-    ]  # fmt: skip
 
 
 def mlp_inputs(g, w, m, v, extra, shared):
     r = 1 / np.sqrt(v + 1e-6)
     log_w = np.log(np.abs(w) + 1e-8)
-    x = np.stack([f.reshape(-1) for f in [g, w, log_w, *m, *(m * r), *v, *r, *extra]], axis=1)
-    x = x / np.sqrt(np.mean(x**2, axis=0) + 1e-5)
+    x = scaled_columns([g, w, log_w, *m, *(m * r), *v, *r, *extra])
     return np.concatenate([x, np.tile(shared, (len(x), 1))], axis=1)
 
 
@@ -71,7 +32,7 @@ def reference(paper, every):
             decay = 1 - np.exp(10 * (np.log(0.01) / 10 + theta["clip"]["decay"]))
             multiple = np.exp(theta["clip"]["log_multiple"])
         clip = 1 - decay
-        train, valid = Moments(0.9), Moments(0.95)
+        train, valid = LossMoments(0.9), LossMoments(0.95)
         m = {k: np.zeros((5, *p.shape)) for k, p in params.items()}
         v = {k: np.zeros((5, *p.shape)) for k, p in params.items()}
         start = theta["start"]
@@ -86,19 +47,16 @@ def reference(paper, every):
             clipped = {k: np.clip(g, -bound, bound) for k, g in gradient.items()}
             mean_square = np.mean([np.mean(g**2) for g in clipped.values()])
             clip = decay * clip + (1 - decay) * np.sqrt(1e-8 + mean_square)
-            valid_feature = feature(valid.corrected()[0], train) if valid.count else 0.0
-            losses = [feature(value[step], train), valid_feature]
+            valid_feature = train.feature(valid.corrected()[0]) if valid.count else 0.0
+            losses = [train.feature(value[step]), valid_feature]
             sent, params = [], dict(params)
             for k, w in params.items():
                 g = clipped[k]
                 d = DECAYS.reshape(5, *[1] * w.ndim)
                 m[k], v[k] = d * m[k] + (1 - d) * g, d * v[k] + (1 - d) * g**2
-                inputs = [*tensor_features(g, w, m[k], v[k]), *losses, *mixed, *from_mlp[k]]
+                inputs = [*tensor_statistics(g, w, m[k], v[k]), *losses, *mixed, *from_mlp[k]]
                 assert len(inputs) == 52
-                gates = linear(theta["lstm"], np.concatenate([inputs, h[k]]))
-                i, candidate, f, o = np.split(gates, 4)
-                c[k] = sigmoid(f + 1) * c[k] + sigmoid(i) * np.tanh(candidate)
-                h[k] = sigmoid(o) * np.tanh(c[k])
+                h[k], c[k] = lstm(theta["lstm"], np.array(inputs), h[k], c[k])
                 sent.append(linear(theta["to_mixed"], h[k]))
                 sines = np.sin(step / (TIME_SCALES * np.pi))
                 sizes = [
@@ -107,9 +65,7 @@ def reference(paper, every):
                 shared = np.concatenate([sines, sizes, linear(theta["to_mlp"], h[k])])
                 x = mlp_inputs(g, w, m[k], v[k], [snapshot[k]] if paper else [], shared)
                 assert x.shape[1] == 54 + paper
-                for layer in ("layer0", "layer1"):
-                    x = np.maximum(linear(theta["mlp"][layer], x), 0)
-                out = linear(theta["mlp"]["layer2"], x)
+                out = mlp(theta["mlp"], x)
                 from_mlp[k] = np.mean(out[:, 2:], axis=0)
                 snapshot[k] = w if step % every == 0 else snapshot[k]
                 moved = 1e-3 * out[:, 0] * np.exp(1e-3 * out[:, 1])

@@ -4,11 +4,9 @@ import against_numpy
 import jax
 import jax.numpy as jnp
 import numpy as np
+from against_numpy import linear, sigmoid
 
 from metaopt.learned_optimizers import HierarchicalRNN
-
-sigmoid = lambda x: 1 / (1 + np.exp(-x))
-linear = lambda layer, x: x @ layer["weight"] + layer["bias"]
 
 
 def gru(weights, inputs, h, bias):

@@ -4,6 +4,7 @@ import against_numpy
 import jax
 import numpy as np
 import pytest
+from against_numpy import mlp, scaled_columns
 
 from metaopt.learned_optimizers import PerParameterMLP2019
 
@@ -25,11 +26,9 @@ def reference(second_moments):
             squares = [d * v + (1 - d) * g**2 for d, v in zip(DECAYS, squares)]
             scaled = [m / np.sqrt(v + 1e-6) for m, v in zip(momenta, squares)]
             features = [g, *(scaled if second_moments else []), *momenta, param]
-            x = np.stack([f.reshape(-1) for f in features], axis=1)
-            x = x / np.sqrt(np.mean(x**2, axis=0) + 1e-5)
+            x = scaled_columns(features)
             x = np.concatenate([x, np.tile(np.tanh(step / TIME_SCALES - 1), (len(x), 1))], axis=1)
-            x = np.maximum(x @ meta_params["layer0"]["weight"] + meta_params["layer0"]["bias"], 0)
-            d, m = (x @ meta_params["layer1"]["weight"] + meta_params["layer1"]["bias"]).T
+            d, m = mlp(meta_params, x).T
             param = param - (1e-3 * d * np.exp(1e-3 * m)).reshape(param.shape)
         return param
 
