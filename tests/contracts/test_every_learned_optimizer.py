@@ -1,5 +1,6 @@
 """What every learned optimizer promises, the optax contract above all."""
 
+import functools
 import pickle
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_optimizers import small
 
 from metaopt.learned_optimizers import KINDS
 
@@ -22,14 +24,22 @@ TREES = {
 }
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=KINDS)
 def optimizer(request):
-    return request.param()
+    return small(request.param)
 
 
 @pytest.fixture
 def transformation(optimizer):
-    return optimizer.as_optax(optimizer.init(jax.random.key(0)), num_steps=10)
+    return compiled(optimizer)
+
+
+@functools.cache
+def compiled(optimizer):
+    """The transformation of untrained weights, compiled once for all tests."""
+    transformation = optimizer.as_optax(optimizer.init(jax.random.key(0)), num_steps=10)
+    update = jax.jit(transformation.update)
+    return optax.GradientTransformationExtraArgs(transformation.init, update)
 
 
 @pytest.fixture(params=TREES.values(), ids=TREES)
@@ -59,7 +69,7 @@ def test_meta_params_are_float32_and_drawn_by_key(optimizer):
 def test_updates_and_state_keep_their_types(transformation, params):
     state = transformation.init(params)
     gradients = jax.tree.map(jnp.ones_like, params)
-    updates, after = jax.jit(transformation.update)(gradients, state, params)
+    updates, after = transformation.update(gradients, state, params)
     assert types(after) == types(state)
     assert types(updates) == types(gradients)
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(updates))
