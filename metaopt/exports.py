@@ -30,6 +30,7 @@ import safetensors.numpy
 from metaopt import golden, model_card
 from metaopt.checkpoint import write_durably
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
+from metaopt.learned_optimizers.wrappers import wrapped
 from taskset.errors import InputError, unknown_name
 
 FORMAT_VERSION = 1
@@ -61,13 +62,6 @@ class Exported(NamedTuple):
     optimizer: LearnedOptimizer
     meta_params: MetaParams
     provenance: Mapping[str, Any]
-
-
-class ScaledState(NamedTuple):
-    """The state of an optimizer whose updates are multiplied by a learning rate."""
-
-    step: jax.Array  # [] int32
-    inner: Any
 
 
 def export(
@@ -133,13 +127,16 @@ def load(
     *,
     num_steps: int | None = None,
     learning_rate: optax.ScalarOrSchedule = 1.0,
+    weight_decay: jax.typing.ArrayLike = 0.0,
+    mask: Any = None,
     check: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     """The exported optimizer at `path`, ready for any optax training loop.
 
     `update(gradients, state, params, value=loss)`; `value` is optional. `num_steps` announces the
-    length of training. `learning_rate`, a number or a schedule, multiplies the updates. With
-    `check` the reference trajectory is run first, which takes some seconds.
+    length of training. `learning_rate`, a number or a schedule, multiplies the updates;
+    `weight_decay` and `mask` are those of `learned_optimizers.wrappers.wrapped`. With `check` the
+    reference trajectory is run first, which takes some seconds.
 
     Raises `InputError` when a file is missing, damaged or of another format, when a meta-parameter
     has the wrong shape, dtype or is not finite, and when the trajectory is not the reference.
@@ -150,7 +147,9 @@ def load(
         if check:
             _check_trajectory(exported, path)
     transformation = exported.optimizer.as_optax(exported.meta_params, num_steps=num_steps)
-    return _scaled(transformation, learning_rate)
+    return wrapped(
+        transformation, learning_rate=learning_rate, weight_decay=weight_decay, mask=mask
+    )
 
 
 def _check_trajectory(exported: Exported, path: str | os.PathLike[str]) -> None:
@@ -278,21 +277,6 @@ def _golden(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if found != wanted:
         raise InputError(f"{file} is damaged: it is no reference trajectory")
     return arrays
-
-
-def _scaled(
-    transformation: optax.GradientTransformationExtraArgs, learning_rate: optax.ScalarOrSchedule
-) -> optax.GradientTransformationExtraArgs:
-    def init(params: Any) -> ScaledState:
-        return ScaledState(jnp.zeros((), jnp.int32), transformation.init(params))
-
-    def update(gradients: Any, state: ScaledState, params: Any = None, **extra_args: Any):
-        rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
-        updates, inner = transformation.update(gradients, state.inner, params, **extra_args)
-        updates = jax.tree.map(lambda u: u * jnp.asarray(rate).astype(u.dtype), updates)
-        return updates, ScaledState(jnp.asarray(optax.safe_increment(state.step)), inner)
-
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def _json(value: Any) -> bytes:

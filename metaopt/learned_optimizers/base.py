@@ -58,15 +58,27 @@ def zeros_like_params(params: Any) -> Any:
     return jax.tree.map(lambda p: jnp.zeros_like(p, accumulator_dtype(p)), params)
 
 
+def tensors(tree: Any) -> list[Any]:
+    """The arrays of a tree that have elements: what optimizers with a state per tensor count."""
+    return [leaf for leaf in jax.tree.leaves(tree) if leaf.size]
+
+
 def map_tensors(
-    function: Callable[..., Sequence[Any]], gradients: Any, params: Any, accumulators: Sequence[Any]
+    function: Callable[..., Sequence[Any]],
+    gradients: Any,
+    params: Any,
+    accumulators: Sequence[Any] = (),
+    rows: Sequence[jax.Array] = (),
 ) -> tuple[Any, list[Any]]:
     """Applies a per-tensor update rule to every tensor of a tree.
 
-    `function(gradient, param, *accumulators_of_the_tensor)`, all of the dtype of the accumulators,
-    returns the update of the tensor and its next accumulators. The result is the tree of updates,
-    of the dtypes of `gradients`, and the trees of next accumulators. Tensors without elements stay
-    as they are.
+    `function(gradient, param, *accumulators_of_the_tensor, *rows_of_the_tensor)`, all but the rows
+    of the dtype of the accumulators, returns the update of the tensor, its next accumulators and
+    whatever else is known of it. `rows` are arrays [num_tensors, ...]: see `tensors`.
+
+    The result is the tree of updates, of the dtypes of `gradients`, and a list: the trees of next
+    accumulators, then whatever else, each stacked to [num_tensors, ...]. Tensors without elements
+    stay as they are.
     """
     leaves, structure = jax.tree.flatten(gradients)
     columns = [structure.flatten_up_to(tree) for tree in (params, *accumulators)]
@@ -80,9 +92,15 @@ def map_tensors(
         # So a rule is traced once for all tensors of a shape. Called outside of a compiled program,
         # it would be compiled anew for every update.
         apply = jax.jit(apply)
-    results = [
-        apply(gradient, param, *old) if gradient.size else (gradient, *old)
-        for gradient, param, *old in zip(leaves, *columns, strict=True)
-    ]
-    trees = [structure.unflatten([r[i] for r in results]) for i in range(1 + len(accumulators))]
-    return trees[0], trees[1:]
+    results, stacked, index = [], [], 0
+    num_kept = 1 + len(accumulators)
+    for gradient, param, *old in zip(leaves, *columns, strict=True):
+        if not gradient.size:
+            results.append((gradient, *old))
+            continue
+        result = apply(gradient, param, *old, *(array[index] for array in rows))
+        results.append(result[:num_kept])
+        stacked.append(result[num_kept:])
+        index += 1
+    trees = [structure.unflatten([r[i] for r in results]) for i in range(num_kept)]
+    return trees[0], trees[1:] + [jnp.stack(arrays) for arrays in zip(*stacked, strict=True)]

@@ -1,21 +1,9 @@
 """A tiny MLP on Adam and Adafactor statistics, the same for every parameter.
 
 `small_fc_lopt` of Metz et al. 2022, "Practical tradeoffs between memory, compute, and performance
-in learned optimizers" (https://arxiv.org/abs/2203.11860): 28 features of a parameter, each divided
-by its root mean square over the tensor, and 11 of time enter an MLP with two hidden layers of 4
-units; its outputs, a direction d and a magnitude m, move the parameter by -0.001 d exp(0.001 m).
-
-The features, in the order of the rows of the first layer (r = (v + 1e-6)^-1/2; a row or column
-statistic is one number per row or column; three values are of decays .9, .99, .999):
-
-     0 gradient            6-8   m r                     16-18 column statistic
-     1 parameter           9     r                       19-21 row statistic^-1/2
-     2-4 momentum m        10-12 factored gradient       22-24 column statistic^-1/2
-     5 second moment v     13-15 row statistic           25-27 factored momentum
-                                                         28-38 time, not scaled
-
-No feature tensor is ever built. Scaling a feature is scaling a row of the first layer; row and
-column features enter it as a row term plus a column term; time is one vector per step.
+in learned optimizers" (https://arxiv.org/abs/2203.11860): the 28 features of `factored_features`
+and 11 of time, which are not scaled, enter an MLP with two hidden layers of 4 units; its outputs, a
+direction d and a magnitude m, move the parameter by -0.001 d exp(0.001 m).
 """
 
 import dataclasses
@@ -30,72 +18,46 @@ from metaopt.learned_optimizers.base import (
     PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
-    accumulator_dtype,
     map_tensors,
-    zeros_like_params,
 )
-from metaopt.learned_optimizers.features import (
-    SCALE_EPSILON,
-    TIME_SCALES,
-    FactoredAxes,
-    factored_axes,
-    offset_decays,
-    time_features,
+from metaopt.learned_optimizers.factored_features import (
+    CONSTANTS,
+    FACTORED_DECAYS,
+    MOMENTUM_DECAYS,
+    NUM_FEATURES,
+    SECOND_MOMENT_DECAYS,
+    Decays,
+    Inputs,
+    Statistics,
+    accumulate,
+    apply_to_statistics,
+    grouped,
+    zero_statistics,
 )
-from metaopt.learned_optimizers.network import Weights, dense, dense_sums, init_network
+from metaopt.learned_optimizers.features import TIME_SCALES, offset_decays, time_features
+from metaopt.learned_optimizers.network import init_network
 from taskset.base import Key
-
-MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
-SECOND_MOMENT_DECAYS = (0.999,)
-FACTORED_DECAYS = (0.9, 0.99, 0.999)
-NUM_FEATURES = 39
-ROOT_EPSILON = 1e-6  # added to second moments under a root
-STATISTIC_EPSILON = 1e-8  # to row and column statistics under a root, as features
-FACTOR_EPSILON = 1e-9  # to, or the least of, what the factored inverse root is made of
-SQUARE_EPSILON = 1e-30  # to squared gradients before they are factored
 
 
 class FactoredMLPState(NamedTuple):
     """Accumulators: for each decay one tree of the structure of the parameters."""
 
     step: jax.Array  # [] int32
-    momentum: tuple[Any, ...]
-    second_moment: tuple[Any, ...]
-    row: tuple[Any, ...]  # second moment averaged over the column axis, which is kept with size 1
-    column: tuple[Any, ...]  # ... over the row axis
-    # A tensor of fewer than two axes has its full second moment in `row` and nothing in `column`.
-
-
-class Decays(NamedTuple):
-    """How much of each accumulator stays in a step, each [number of decays]."""
-
-    momentum: jax.Array
-    second_moment: jax.Array
-    factored: jax.Array
+    statistics: Statistics
 
 
 @dataclasses.dataclass(frozen=True)
 class FactoredMLP(LearnedOptimizer):
     """197 meta-parameters: the weights of the MLP, and 7 decays as offsets from their defaults."""
 
-    constants: ClassVar[Mapping[str, Any]] = {
-        "momentum_decays": MOMENTUM_DECAYS,
-        "second_moment_decays": SECOND_MOMENT_DECAYS,
-        "factored_decays": FACTORED_DECAYS,
-        "time_scales": TIME_SCALES,
-        "scale_epsilon": SCALE_EPSILON,
-        "root_epsilon": ROOT_EPSILON,
-        "statistic_epsilon": STATISTIC_EPSILON,
-        "factor_epsilon": FACTOR_EPSILON,
-        "square_epsilon": SQUARE_EPSILON,
-    }
+    constants: ClassVar[Mapping[str, Any]] = {**CONSTANTS, "time_scales": TIME_SCALES}
 
     hidden_size: int = 4
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
     def init(self, key: Key) -> MetaParams:
-        sizes = (NUM_FEATURES, self.hidden_size, self.hidden_size, 2)
+        sizes = (NUM_FEATURES + len(TIME_SCALES), self.hidden_size, self.hidden_size, 2)
         return {
             "network": init_network(key, sizes),
             "momentum_decay": jnp.zeros(len(MOMENTUM_DECAYS), jnp.float32),
@@ -114,13 +76,7 @@ class FactoredMLP(LearnedOptimizer):
         )
 
         def init(params: Any) -> FactoredMLPState:
-            return FactoredMLPState(
-                step=jnp.zeros((), jnp.int32),
-                momentum=tuple(zeros_like_params(params) for _ in MOMENTUM_DECAYS),
-                second_moment=tuple(zeros_like_params(params) for _ in SECOND_MOMENT_DECAYS),
-                row=tuple(jax.tree.map(_zero_row, params) for _ in FACTORED_DECAYS),
-                column=tuple(jax.tree.map(_zero_column, params) for _ in FACTORED_DECAYS),
-            )
+            return FactoredMLPState(jnp.zeros((), jnp.int32), zero_statistics(params))
 
         def update(gradients: Any, state: FactoredMLPState, params: Any = None, **extra_args: Any):
             del extra_args
@@ -129,208 +85,17 @@ class FactoredMLP(LearnedOptimizer):
             time = time_features(state.step)
 
             def tensor(gradient: jax.Array, param: jax.Array, *accumulators: Any):
-                statistics = _accumulate(gradient, _grouped(accumulators), decays)
+                statistics = accumulate(gradient, grouped(accumulators), decays)
                 network = jax.tree.map(lambda x: x.astype(param.dtype), meta_params["network"])
                 inputs = Inputs(gradient, param, statistics)
-                direction, magnitude = _network(network, inputs, time.astype(param.dtype))
+                direction, magnitude = apply_to_statistics(
+                    network, inputs, time.astype(param.dtype)
+                )
                 step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
-                return -step, *jax.tree.leaves(statistics, is_leaf=_is_nothing)
+                return -step, *statistics.flat()
 
-            flat = [tree for group in state[1:] for tree in group]
-            updates, flat = map_tensors(tensor, gradients, params, flat)
-            return updates, FactoredMLPState(
-                jnp.asarray(optax.safe_increment(state.step)), *_grouped(flat)
-            )
+            updates, flat = map_tensors(tensor, gradients, params, state.statistics.flat())
+            step = jnp.asarray(optax.safe_increment(state.step))
+            return updates, FactoredMLPState(step, grouped(flat))
 
         return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
-
-
-class Statistics(NamedTuple):
-    """The accumulators of one tensor, or of one tree, by decay."""
-
-    momentum: tuple[Any, ...]
-    second_moment: tuple[Any, ...]
-    row: tuple[Any, ...]
-    column: tuple[Any, ...]
-
-
-class Inputs(NamedTuple):
-    """What the features of a tensor are made of."""
-
-    gradient: jax.Array
-    param: jax.Array
-    statistics: Statistics
-
-
-class Features(NamedTuple):
-    """The features of a tensor, by row of the first layer."""
-
-    full: dict[int, jax.Array]  # of the shape of the tensor
-    row: dict[int, jax.Array]  # with size 1 along the column axis
-    column: dict[int, jax.Array]  # with size 1 along the row axis
-
-
-def _grouped(flat: Any) -> Statistics:
-    return Statistics(tuple(flat[:3]), tuple(flat[3:4]), tuple(flat[4:7]), tuple(flat[7:10]))
-
-
-def _accumulate(gradient: jax.Array, old: Statistics, decays: Decays) -> Statistics:
-    """The statistics after a gradient."""
-
-    def average(kept: jax.Array, new: jax.Array, decay: jax.Array) -> jax.Array:
-        return decay.astype(new.dtype) * kept + (1 - decay.astype(new.dtype)) * new
-
-    def averages(kept: tuple[Any, ...], new: jax.Array, decays: jax.Array) -> tuple[Any, ...]:
-        return tuple(average(k, new, decays[i]) for i, k in enumerate(kept))
-
-    square = jnp.square(gradient)
-    axes = factored_axes(gradient.shape)
-    nonzero = square + SQUARE_EPSILON
-    if axes is None:
-        row, column = averages(old.row, nonzero, decays.factored), old.column
-    else:
-        over_column = jnp.mean(nonzero, axis=axes.column, keepdims=True)
-        over_row = jnp.mean(nonzero, axis=axes.row, keepdims=True)
-        row = averages(old.row, over_column, decays.factored)
-        column = averages(old.column, over_row, decays.factored)
-    return Statistics(
-        momentum=averages(old.momentum, gradient, decays.momentum),
-        second_moment=averages(old.second_moment, square, decays.second_moment),
-        row=row,
-        column=column,
-    )
-
-
-def _features(inputs: Inputs) -> Features:
-    gradient, param, (momentum, (second_moment,), row, column) = inputs
-    axes = factored_axes(gradient.shape)
-    inverse_root = jax.lax.rsqrt(second_moment + ROOT_EPSILON)
-    full = {0: gradient, 1: param, 5: second_moment, 9: inverse_root}
-    rows, columns = {}, {}
-    for i, (m, r) in enumerate(zip(momentum, row, strict=True)):
-        full |= {2 + i: m, 6 + i: m * inverse_root}
-        row_root = jax.lax.rsqrt(r + STATISTIC_EPSILON)
-        if axes is None:  # `r` is the full second moment, for rows and columns alike
-            full[10 + i] = gradient * jax.lax.rsqrt(r + FACTOR_EPSILON)
-            full |= {13 + i: r, 16 + i: r, 19 + i: row_root, 22 + i: row_root}
-            full[25 + i] = m * jax.lax.rsqrt(r + ROOT_EPSILON)
-            continue
-        row_factor, column_factor = _factors(r, column[i], axes)
-        full |= {10 + i: gradient * (row_factor * column_factor)}
-        full |= {25 + i: m * (row_factor * column_factor)}
-        rows |= {13 + i: r, 19 + i: row_root}
-        columns |= {16 + i: column[i], 22 + i: jax.lax.rsqrt(column[i] + STATISTIC_EPSILON)}
-    return Features(full, rows, columns)
-
-
-def _factors(row: jax.Array, column: jax.Array, axes: FactoredAxes) -> tuple[jax.Array, jax.Array]:
-    """The inverse root of the second moment as a product, as in Adafactor (arXiv:1804.04235)."""
-    share = row / (jnp.mean(row, axis=axes.row, keepdims=True) + FACTOR_EPSILON)
-    inverse_root = lambda x: jax.lax.rsqrt(jnp.maximum(x, FACTOR_EPSILON))
-    return inverse_root(share), inverse_root(column)
-
-
-def _mean_squares(inputs: Inputs, features: Features) -> dict[int, jax.Array]:
-    """The mean square of every feature, each [], over the tensor.
-
-    A reduction on a CPU reads its operand from memory, so each feature that is not an input would
-    be written out first, which takes longer than the update itself. Of a matrix, all mean squares
-    are products of few squares with rows, columns and each other.
-    """
-    parts = features.full | features.row | features.column
-    axes = factored_axes(inputs.gradient.shape)
-    if axes is None or inputs.gradient.ndim != 2:
-        return {i: jnp.mean(jnp.square(x)) for i, x in parts.items()}
-
-    gradient, param, (momentum, (second_moment,), row, column) = inputs
-    size = gradient.size
-    squares = [jnp.square(m) for m in momentum]
-    inverse = 1 / (second_moment + ROOT_EPSILON)
-    means = {i: jnp.mean(jnp.square(x)) for i, x in (features.row | features.column).items()}
-    means |= {0: jnp.vdot(gradient, gradient) / size, 1: jnp.vdot(param, param) / size}
-    means |= {5: jnp.vdot(second_moment, second_moment) / size, 9: jnp.mean(inverse)}
-    for i, square in enumerate(squares):
-        factors = _factors(row[i], column[i], axes)
-        along_row, along_column = (
-            jnp.square(factor).reshape(-1)
-            for factor in (factors if axes.row == 0 else factors[::-1])
-        )
-        means[2 + i] = jnp.mean(square)
-        means[6 + i] = jnp.vdot(square, inverse) / size
-        means[10 + i] = along_row @ (jnp.square(gradient) @ along_column) / size
-        means[25 + i] = along_row @ (square @ along_column) / size
-    return means
-
-
-@jax.custom_jvp
-def _network(network: Weights, inputs: Inputs, time: jax.Array) -> list[jax.Array]:
-    """Direction and magnitude, each of the shape of the tensor, as sums of products."""
-    first = network["layer0"]["weight"]
-    bias = time @ first[28:] + network["layer0"]["bias"]
-    features = _features(inputs)
-    means = _mean_squares(inputs, features)
-    scales = {i: jax.lax.rsqrt(mean + SCALE_EPSILON) for i, mean in means.items()}
-
-    def terms(part: dict[int, jax.Array], unit: int) -> jax.Array | float:
-        return sum((first[i, unit] * scales[i]) * x for i, x in part.items())
-
-    def unit(k: int) -> jax.Array:
-        broadcast = terms(features.row, k) + (terms(features.column, k) + bias[k])
-        return jax.nn.relu(terms(features.full, k) + broadcast)
-
-    hidden = [unit(k) for k in range(first.shape[1])]
-    hidden = [jax.nn.relu(x) for x in dense_sums(network["layer1"], hidden)]
-    return dense_sums(network["layer2"], hidden)
-
-
-@_network.defjvp
-def _network_jvp(primals: Any, tangents: Any) -> Any:
-    # Derivatives of sums of products are hundreds of reductions; of matrix products, a few.
-    return jax.jvp(_network_by_matrices, primals, tangents)
-
-
-def _network_by_matrices(network: Weights, inputs: Inputs, time: jax.Array) -> list[jax.Array]:
-    """The same function as `_network`, for differentiation."""
-    first = network["layer0"]["weight"]
-    shape = inputs.gradient.shape
-    features = _features(inputs)
-
-    def product(part: dict[int, jax.Array]) -> jax.Array:
-        matrix = jnp.stack([x.reshape(-1) for x in part.values()])
-        scales = jax.lax.rsqrt(jnp.mean(jnp.square(matrix), axis=1) + SCALE_EPSILON)
-        weight = jnp.stack([first[i] for i in part])
-        flat = (weight * scales[:, None]).T @ matrix
-        return flat.reshape(-1, *next(iter(part.values())).shape)
-
-    bias = time @ first[28:] + network["layer0"]["bias"]
-    hidden = product(features.full) + bias.reshape(-1, *[1] * len(shape))
-    if features.row:
-        hidden = hidden + (product(features.row) + product(features.column))
-    hidden = jax.nn.relu(hidden.reshape(hidden.shape[0], -1))
-    hidden = jax.nn.relu(dense(network["layer1"], hidden))
-    outputs = network["layer2"]
-    return [
-        (outputs["weight"][:, i] @ hidden + outputs["bias"][i]).reshape(shape) for i in range(2)
-    ]
-
-
-def _zero_row(param: Any) -> jax.Array:
-    return _zero_statistic(param, "column")
-
-
-def _zero_column(param: Any) -> Any:
-    if factored_axes(param.shape) is None:
-        return optax.MaskedNode()
-    return _zero_statistic(param, "row")
-
-
-def _zero_statistic(param: Any, averaged: str) -> jax.Array:
-    shape = list(param.shape)
-    axes = factored_axes(param.shape)
-    if axes is not None:
-        shape[getattr(axes, averaged)] = 1
-    return jnp.zeros(shape, accumulator_dtype(param))
-
-
-def _is_nothing(node: Any) -> bool:
-    return isinstance(node, optax.MaskedNode)

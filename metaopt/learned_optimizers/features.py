@@ -11,15 +11,21 @@ TIME_SCALES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # i
 SCALE_EPSILON = 1e-5  # under the root of the scale of a feature
 
 
-def time_features(step: jax.Array) -> jax.Array:
-    """tanh(step / x - 1) for the 11 time scales x: [11] float32. `step` is [] int32, 0 at first."""
-    scales = jnp.asarray(TIME_SCALES, jnp.float32)
+def time_features(step: jax.Array, time_scales: Sequence[int] = TIME_SCALES) -> jax.Array:
+    """tanh(step / x - 1) for the scales x: [scales] float32. `step` is [] int32, 0 at first."""
+    scales = jnp.asarray(time_scales, jnp.float32)
     return jnp.tanh(step.astype(jnp.float32) / scales - 1.0)
 
 
 def inverse_rms(x: jax.Array) -> jax.Array:
     """What a feature is multiplied by so that its mean square over the tensor is 1: []."""
     return jax.lax.rsqrt(jnp.mean(jnp.square(x)) + SCALE_EPSILON)
+
+
+def root(square: jax.Array) -> jax.Array:
+    """The root; 0, with the derivative 0, of what is 0."""
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
 
 
 def offset_decays(initial: Sequence[float], offsets: jax.Array) -> jax.Array:

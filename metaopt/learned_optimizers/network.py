@@ -5,12 +5,16 @@ axis, so that every operation runs along them.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
+from metaopt.learned_optimizers.features import inverse_rms
 from taskset.base import Key
+
+LARGE = 131_072  # parameters; a tensor of more goes through a network in blocks
+BLOCK = 8192
 
 # {"layer0": {"weight": [inputs, outputs], "bias": [outputs]}, "layer1": ...}
 Weights = dict[str, dict[str, jax.Array]]
@@ -43,3 +47,67 @@ def dense_sums(layer: dict[str, jax.Array], xs: Sequence[jax.Array]) -> list[jax
         sum((weight[i, k] * x for i, x in enumerate(xs)), start=bias[k])
         for k in range(weight.shape[1])
     ]
+
+
+def hidden_layers(network: Weights, x: jax.Array) -> jax.Array:
+    """[inputs, n] to the last hidden layer, [units, n], by rectified linear units."""
+    for index in range(len(network) - 1):
+        x = jax.nn.relu(dense(network[f"layer{index}"], x))
+    return x
+
+
+def apply_to_features(
+    network: Weights,
+    features: Sequence[jax.Array],
+    shared: jax.Array,
+    num_outputs: int = 2,
+) -> tuple[list[jax.Array], jax.Array]:
+    """The network on features of every parameter of a tensor, and on others that they share.
+
+    `features` are of the shape of the tensor, and divided by their root mean square over it;
+    `shared`, [k], is not. Returns the first `num_outputs` outputs, each of the shape of the tensor,
+    and the others as means over the tensor, [others].
+
+    A feature is scaled in its row of the first layer, and what is shared is a bias: neither is
+    stored for every parameter.
+    """
+    dtype, shape, num_features = features[0].dtype, features[0].shape, len(features)
+    network = jax.tree.map(lambda x: x.astype(dtype), network)
+    first, last = network["layer0"], network[f"layer{len(network) - 1}"]
+    scales = jnp.stack([inverse_rms(x) for x in features])
+    of_tensor, of_shared = first["weight"][:num_features], first["weight"][num_features:]
+    scaled = network | {
+        "layer0": {
+            "weight": of_tensor * scales[:, None],
+            "bias": shared.astype(dtype) @ of_shared + first["bias"],
+        }
+    }
+
+    def apply(flat: list[jax.Array]) -> tuple[list[jax.Array], jax.Array]:
+        hidden = hidden_layers(scaled, jnp.stack(flat))
+        outputs = [last["weight"][:, i] @ hidden + last["bias"][i] for i in range(num_outputs)]
+        return outputs, jnp.sum(hidden, axis=1)
+
+    outputs, total = _in_blocks(apply, [x.reshape(-1) for x in features])
+    means = (total / features[0].size) @ last["weight"][:, num_outputs:] + last["bias"][
+        num_outputs:
+    ]
+    return [x.reshape(shape) for x in outputs], means
+
+
+def _in_blocks(
+    apply: Callable[..., tuple[list[jax.Array], jax.Array]], arrays: list[jax.Array]
+) -> tuple[list[jax.Array], jax.Array]:
+    """`apply` to `arrays`, [n] each, in blocks if they are large, so that all stays in the cache.
+
+    It returns arrays [n], and a sum over n. Small arrays are many at a time in meta-training, where
+    blocks of each would not help.
+    """
+    size = arrays[0].size
+    if size <= LARGE:
+        return apply(arrays)
+    num_whole = size // BLOCK * BLOCK
+    blocks, totals = jax.lax.map(apply, [x[:num_whole].reshape(-1, BLOCK) for x in arrays])
+    rest, total = apply([x[num_whole:] for x in arrays])
+    joined = [jnp.concatenate([x.reshape(-1), y]) for x, y in zip(blocks, rest, strict=True)]
+    return joined, jnp.sum(totals, axis=0) + total

@@ -11,7 +11,7 @@ The features, in the order of the rows of the first layer: gradient, parameter, 
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -25,18 +25,11 @@ from metaopt.learned_optimizers.base import (
     map_tensors,
     zeros_like_params,
 )
-from metaopt.learned_optimizers.features import (
-    SCALE_EPSILON,
-    TIME_SCALES,
-    inverse_rms,
-    time_features,
-)
-from metaopt.learned_optimizers.network import Weights, dense, init_network
+from metaopt.learned_optimizers.features import SCALE_EPSILON, TIME_SCALES, time_features
+from metaopt.learned_optimizers.network import apply_to_features, init_network
 from taskset.base import Key
 
 MOMENTUM_DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
-LARGE = 131_072  # parameters; a tensor of more goes through the network in blocks
-BLOCK = 8192
 NUM_FEATURES = 2 + len(MOMENTUM_DECAYS) + len(TIME_SCALES)
 
 
@@ -86,7 +79,8 @@ class PerParameterMLP(LearnedOptimizer):
                     decay * m + (1 - decay) * gradient
                     for decay, m in zip(MOMENTUM_DECAYS, momentum, strict=True)
                 ]
-                direction, magnitude = _network(meta_params, [gradient, param, *averages], time)
+                features = [gradient, param, *averages]
+                (direction, magnitude), _ = apply_to_features(meta_params, features, time)
                 step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
                 return -step, *averages
 
@@ -95,48 +89,3 @@ class PerParameterMLP(LearnedOptimizer):
             return updates, PerParameterMLPState(step, tuple(momentum))
 
         return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
-
-
-def _network(
-    network: Weights, features: list[jax.Array], time: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Direction and magnitude, each of the shape of the tensor.
-
-    A feature is scaled in its row of the first layer, and time is a bias: neither is stored for
-    every parameter.
-    """
-    dtype, shape = features[0].dtype, features[0].shape
-    network = jax.tree.map(lambda x: x.astype(dtype), network)
-    first = network["layer0"]
-    scales = jnp.stack([inverse_rms(x) for x in features])
-    of_tensor, of_time = first["weight"][: len(features)], first["weight"][len(features) :]
-    scaled = {
-        "weight": of_tensor * scales[:, None],
-        "bias": time.astype(dtype) @ of_time + first["bias"],
-    }
-    apply = lambda flat: _mlp(network | {"layer0": scaled}, jnp.stack(flat))
-    direction, magnitude = _in_blocks(apply, [x.reshape(-1) for x in features])
-    return direction.reshape(shape), magnitude.reshape(shape)
-
-
-def _mlp(network: Weights, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[features, n] to two outputs, [n] each."""
-    outputs = network["layer2"]
-    hidden = jax.nn.relu(dense(network["layer0"], x))
-    hidden = jax.nn.relu(dense(network["layer1"], hidden))
-    direction, magnitude = (outputs["weight"][:, i] @ hidden + outputs["bias"][i] for i in range(2))
-    return direction, magnitude
-
-
-def _in_blocks(apply: Callable[..., Any], arrays: list[jax.Array]) -> Any:
-    """`apply` to `arrays`, [n] each, in blocks if they are large, so that all stays in the cache.
-
-    Small ones are many at a time in meta-training, where blocks of each would not help.
-    """
-    size = arrays[0].size
-    if size <= LARGE:
-        return apply(arrays)
-    num_whole = size // BLOCK * BLOCK
-    blocks = jax.lax.map(apply, [x[:num_whole].reshape(-1, BLOCK) for x in arrays])
-    rest = apply([x[num_whole:] for x in arrays])
-    return jax.tree.map(lambda x, y: jnp.concatenate([x.reshape(-1), y]), blocks, rest)

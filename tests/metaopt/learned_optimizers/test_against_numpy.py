@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_numpy import FactoredFeatures, mlp, scaled_columns
 
 from metaopt.learned_optimizers import FactoredMLP, PerParameterMLP
 
@@ -22,20 +23,9 @@ def weights_of(meta_params):
     return jax.tree.map(lambda x: np.asarray(x, np.float64), meta_params)
 
 
-def mlp(network, features):
-    """[parameters, features] to [parameters, 2]."""
-    x = features
-    for index in range(3):
-        layer = network[f"layer{index}"]
-        x = x @ layer["weight"] + layer["bias"]
-        x = np.maximum(x, 0) if index < 2 else x
-    return x
-
-
 def columns(features, step):
     """Scaled features and time as [parameters, features]; each feature has the tensor's shape."""
-    flat = np.stack([f.reshape(-1) for f in features], axis=1)
-    flat = flat / np.sqrt(np.mean(flat**2, axis=0, keepdims=True) + 1e-5)
+    flat = scaled_columns(features)
     time = np.tanh(step / TIME_SCALES - 1)
     return np.concatenate([flat, np.tile(time, (len(flat), 1))], axis=1)
 
@@ -63,37 +53,10 @@ def reference_factored(meta_params, gradients, param):
     factored_decays = np.clip(
         [decay(d, o) for d, o in zip((0.9, 0.99, 0.999), meta_params["factored_decay"])], 0, 1
     )
-    order = np.argsort(param.shape, kind="stable")
-    factored = param.ndim >= 2
-    momenta, second = [np.zeros_like(param)] * 3, np.zeros_like(param)
-    rows, cols = [0.0] * 3, [0.0] * 3
+    statistics = FactoredFeatures(param, momentum_decays, second_decay, factored_decays)
     for step, g in enumerate(gradients):
-        momenta = [d * m + (1 - d) * g for d, m in zip(momentum_decays, momenta)]
-        second = second_decay * second + (1 - second_decay) * g**2
-        r = 1 / np.sqrt(second + 1e-6)
-        if factored:
-            row_axis, column_axis = order[-2], order[-1]
-            over = lambda axis: np.mean(g**2 + 1e-30, axis=axis, keepdims=True)
-            rows = [d * x + (1 - d) * over(column_axis) for d, x in zip(factored_decays, rows)]
-            cols = [d * x + (1 - d) * over(row_axis) for d, x in zip(factored_decays, cols)]
-            row_factor = [
-                np.maximum(x / (np.mean(x, axis=row_axis, keepdims=True) + 1e-9), 1e-9) ** -0.5
-                for x in rows
-            ]
-            factors = [f * np.maximum(c, 1e-9) ** -0.5 for f, c in zip(row_factor, cols)]
-            momentum_factors = factors
-        else:
-            rows = [d * x + (1 - d) * (g**2 + 1e-30) for d, x in zip(factored_decays, rows)]
-            cols = rows
-            factors = [(x + 1e-9) ** -0.5 for x in rows]
-            momentum_factors = [(x + 1e-6) ** -0.5 for x in rows]
-        tile = lambda xs: [np.broadcast_to(x, param.shape) for x in xs]
-        features = [
-            g, param, *momenta, second, *[m * r for m in momenta], r,
-            *[g * f for f in factors], *tile(rows), *tile(cols),
-            *tile([(x + 1e-8) ** -0.5 for x in rows]), *tile([(x + 1e-8) ** -0.5 for x in cols]),
-            *[m * f for m, f in zip(momenta, momentum_factors)],
-        ]  # fmt: skip
+        statistics.see(g)
+        features = statistics.features(g, param)
         assert len(features) == 28
         param = param + step_of(mlp(meta_params["network"], columns(features, step)), param.shape)
     return param

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metaopt.learned_optimizers import FactoredMLP, factored_mlp
+from metaopt.learned_optimizers import FactoredMLP, factored_features
 
 PARAMS = {"weight": jnp.linspace(-1, 1, 35).reshape(5, 7), "bias": jnp.linspace(0, 1, 7)}
 
@@ -32,7 +32,8 @@ def objective(meta_params):
 def test_both_forms_of_the_network_agree(monkeypatch):
     meta_params = FactoredMLP().init(jax.random.key(0))
     as_sums = two_steps(meta_params)
-    monkeypatch.setattr(factored_mlp, "_network", factored_mlp._network_by_matrices)
+    by_matrices = factored_features._network_by_matrices
+    monkeypatch.setattr(factored_features, "_network", by_matrices)
     as_products = two_steps(meta_params)
     for x, y in zip(jax.tree.leaves(as_sums), jax.tree.leaves(as_products), strict=True):
         np.testing.assert_allclose(x, y, rtol=0, atol=2e-6)
