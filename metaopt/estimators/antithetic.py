@@ -13,6 +13,7 @@ from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale, Normalization, difference, normalize, shape
 from taskset.base import Dataset, Key
+from taskset.networks.initializers import q_factor
 
 # independent  of task to task
 # orthogonal   as many at a time as there are meta-parameters; each by itself is as likely as before
@@ -67,10 +68,7 @@ def orthogonalized(noise: MetaParams) -> MetaParams:
 
 
 def _orthogonal_rows(rows: jax.Array) -> jax.Array:
-    directions, along = jnp.linalg.qr(rows.T)
-    # A factorisation may point a direction backwards; the diagonal says which.
-    signs = jnp.where(jnp.diagonal(along) < 0, -1.0, 1.0).astype(rows.dtype)
-    return (directions * signs[None]).T * jnp.linalg.norm(rows, axis=1, keepdims=True)
+    return q_factor(rows.T).T * jnp.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def as_pair(meta_params: MetaParams, noise: MetaParams) -> MetaParams:
