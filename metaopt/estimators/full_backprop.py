@@ -6,15 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import runs
-from metaopt.estimators.base import (
-    Context,
-    Estimate,
-    GradientEstimator,
-    Objective,
-    is_finite,
-    mean_of_runs,
-)
-from metaopt.horizons import Fixed, Horizon
+from metaopt.estimators.base import Context, Estimate, Objective, is_finite, mean_of_runs
+from metaopt.estimators.whole_runs import WholeRunEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import Normalization, check_differentiable, normalize
 from taskset.base import Dataset, Key
@@ -22,13 +15,12 @@ from taskset.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class FullBackprop(GradientEstimator):
-    """Differentiates `objective` of `num_tasks` whole runs. Has no state: runs end with the call.
+class FullBackprop(WholeRunEstimator):
+    """Differentiates `objective` of `num_tasks` whole runs.
 
     All runs have one length, for the backward pass takes a program of a fixed number of steps.
     """
 
-    horizon: Horizon = Fixed(200)
     normalization: Normalization = "none"
     objective: Objective = "mean"
     remat: runs.Remat = "sqrt"
@@ -49,12 +41,6 @@ class FullBackprop(GradientEstimator):
     @property
     def _num_steps(self) -> int:
         return self.horizon.bounds()[1]
-
-    def init(
-        self, meta_params: MetaParams, data: Dataset, key: Key, context: Context = Context()
-    ) -> tuple[()]:
-        del meta_params, data, key, context
-        return ()
 
     def estimate(
         self,

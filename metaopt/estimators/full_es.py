@@ -13,21 +13,20 @@ import jax.numpy as jnp
 
 from metaopt.estimators import antithetic
 from metaopt.estimators.antithetic import Perturbations
-from metaopt.estimators.base import Context, Estimate, GradientEstimator, Objective
-from metaopt.horizons import Fixed, Horizon
+from metaopt.estimators.base import Context, Estimate, Objective
+from metaopt.estimators.whole_runs import WholeRunEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import Normalization
 from taskset.base import Dataset, Key
 
 
 @dataclasses.dataclass(frozen=True)
-class FullES(GradientEstimator):
-    """Antithetic ES over `num_tasks` pairs of whole runs. Has no state: runs end with the call.
+class FullES(WholeRunEstimator):
+    """Antithetic ES over `num_tasks` pairs of whole runs.
 
     All runs of a call have one length, drawn anew at each call.
     """
 
-    horizon: Horizon = Fixed(200)
     stddev: float = 0.01
     normalization: Normalization = "none"
     objective: Objective = "mean"
@@ -36,12 +35,6 @@ class FullES(GradientEstimator):
     @property
     def inner_steps(self) -> int:
         return 2 * self.num_tasks * self.horizon.bounds()[1]
-
-    def init(
-        self, meta_params: MetaParams, data: Dataset, key: Key, context: Context = Context()
-    ) -> tuple[()]:
-        del meta_params, data, key, context
-        return ()
 
     def estimate(
         self,

@@ -62,9 +62,8 @@ class InverseVariance(ReparameterisedEstimator):
 
         keys = antithetic.keys_of_tasks(key, self.num_tasks, 3 if self.shared else 4)
         keys_start, keys_noise, keys_unroll, *rest = keys
-        draw = lambda keys: antithetic.draw(keys, meta_params, self.stddev, self.perturbations)
-        noise = draw(keys_noise)
-        other = noise if self.shared else draw(*rest)
+        noise = self._draw(keys_noise, meta_params)
+        other = noise if self.shared else self._draw(rest[0], meta_params)
         tasks = (state, noise, other, keys_start, keys_unroll)
         state, backprop, losses = jax.vmap(one_task)(*tasks)
         es = antithetic.gradients(noise, losses, self.stddev)

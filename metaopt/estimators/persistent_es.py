@@ -23,11 +23,10 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import antithetic, runs
-from metaopt.estimators.antithetic import PairLoss, Perturbations
+from metaopt.estimators.antithetic import PairLoss
 from metaopt.estimators.base import Context, Estimate
-from metaopt.estimators.truncated import TruncatedEstimator
+from metaopt.estimators.truncated import AntitheticEstimator
 from metaopt.learned_optimizers.base import MetaParams
-from metaopt.normalize import Normalization
 from taskset.base import Dataset, Key
 from taskset.errors import InputError
 
@@ -41,26 +40,19 @@ class PersistentPair(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class PersistentEstimator(TruncatedEstimator, abc.ABC):
+class PersistentEstimator(AntitheticEstimator, abc.ABC):
     """Antithetic ES over `num_tasks` pairs, `truncation` inner steps at a time.
 
     Its state is a `runs.Run` of `PersistentPair`, leaves [num_tasks, ...]. With the objective
     "final", losses are telescoped: the difference that a truncation makes to the outer loss counts.
     """
 
-    stddev: float = 0.01
-    normalization: Normalization = "none"
     objective: Literal["mean", "final"] = "mean"
-    perturbations: Perturbations = "independent"
 
     @property
     @abc.abstractmethod
     def noise_period(self) -> int:
         """Inner steps for which a perturbation is kept, a multiple of the truncation."""
-
-    @property
-    def inner_steps(self) -> int:
-        return 2 * self.num_tasks * self.truncation
 
     def init(
         self, meta_params: MetaParams, data: Dataset, key: Key, context: Context = Context()
@@ -68,7 +60,7 @@ class PersistentEstimator(TruncatedEstimator, abc.ABC):
         run = super().init(meta_params, data, key, context)
         # What starts within a period has the perturbation of that period from the start.
         keys = jax.random.split(jax.random.fold_in(key, 0), self.num_tasks)
-        noise = antithetic.draw(keys, meta_params, self.stddev, self.perturbations)
+        noise = self._draw(keys, meta_params)
         noise = jax.vmap(_only_where)(run.age % self.noise_period != 0, noise)
         return run._replace(state=run.state._replace(noise=noise, total_noise=noise))
 
@@ -87,7 +79,7 @@ class PersistentEstimator(TruncatedEstimator, abc.ABC):
             return self._truncation(at, run, data, key_unroll, context)
 
         keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
-        noise = antithetic.draw(keys_noise, meta_params, self.stddev, self.perturbations)
+        noise = self._draw(keys_noise, meta_params)
         state, losses = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
         total = state.state.total_noise
         return antithetic.estimate(total, losses, self.stddev, self.normalization), state
@@ -124,11 +116,8 @@ class PersistentEstimator(TruncatedEstimator, abc.ABC):
         remat: runs.Remat = "none",
     ) -> tuple[runs.Run, PairLoss]:
         """The run of the pair `at` after the next truncation, and the losses of that."""
-        before, within = run.state.states, runs.within(run, self.truncation)
-        states, losses = antithetic.unroll_pair(
-            self.problem, at, before, data, key, self.truncation, remat
-        )
-        loss = antithetic.pair_loss(losses, within, self.normalization, context.loss_scale)
+        before = run.state.states
+        states, loss = self._unroll(at, before, run, data, key, context, remat)
         if self.objective == "final":
             key_outer = jax.random.fold_in(key, 0)  # one minibatch for the two ends
             outer = lambda at, state: self.problem.outer_loss(at, state, data, key_outer)

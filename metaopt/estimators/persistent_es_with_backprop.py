@@ -56,7 +56,7 @@ class PersistentESWithBackprop(PersistentEstimator):
             return after, gradient, loss._replace(usable=loss.usable & is_finite(gradient))
 
         keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
-        noise = antithetic.draw(keys_noise, meta_params, self.stddev, self.perturbations)
+        noise = self._draw(keys_noise, meta_params)
         state, within, losses = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
         earlier = jax.tree.map(jnp.subtract, state.state.total_noise, noise)
         before = antithetic.gradients(earlier, losses, self.stddev)

@@ -61,6 +61,6 @@ class Reparameterised(ReparameterisedEstimator):
             return run, gradient, loss.mean, loss.usable & is_finite(gradient)
 
         keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
-        noise = antithetic.draw(keys_noise, meta_params, self.stddev, self.perturbations)
+        noise = self._draw(keys_noise, meta_params)
         state, *results = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
         return mean_of_runs(*results), state

@@ -34,6 +34,6 @@ class TruncatedES(CommonStartEstimator):
             return self._truncation(at, run, data, key_unroll, context)
 
         keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
-        noise = antithetic.draw(keys_noise, meta_params, self.stddev, self.perturbations)
+        noise = self._draw(keys_noise, meta_params)
         state, losses = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
         return antithetic.estimate(noise, losses, self.stddev, self.normalization), state
