@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaopt.learned_optimizers.base import PARAMS_REQUIRED, map_tensors, zeros_like_params
+from metaopt.learned_optimizers.base import map_tensors, transformation, zeros_like_params
 
 Scalars: TypeAlias = Mapping[str, jax.Array]  # [] each
 TensorRule: TypeAlias = Callable[..., tuple[jax.Array, ...]]
@@ -47,10 +47,8 @@ def as_optax(
         filled = lambda value: jax.tree.map(lambda x: jnp.full_like(x, value), accumulators)
         return RuleState(jnp.zeros((), jnp.int32), tuple(filled(value) for value in initial))
 
-    def update(gradients: Any, state: RuleState, params: Any = None, **extra_args: Any):
+    def update(gradients: Any, state: RuleState, params: Any, **extra_args: Any):
         del extra_args
-        if params is None:
-            raise ValueError(PARAMS_REQUIRED)
         scalars = scalars_at(state.step)
 
         def tensor(gradient: jax.Array, param: jax.Array, *accumulators: jax.Array):
@@ -61,7 +59,7 @@ def as_optax(
         step = jnp.asarray(optax.safe_increment(state.step))
         return updates, RuleState(step, tuple(accumulators))
 
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    return transformation(init, update)
 
 
 def adam(hyperparameters: Scalars) -> optax.GradientTransformationExtraArgs:

@@ -48,6 +48,22 @@ class LearnedOptimizer(abc.ABC):
         """
 
 
+def transformation(
+    init: Callable[[Any], Any], update: Callable[..., tuple[Any, Any]]
+) -> optax.GradientTransformationExtraArgs:
+    """The optax transformation of `init(params)` and `update(gradients, state, params, **extra)`.
+
+    Its `update` raises `ValueError` without `params`.
+    """
+
+    def checked(gradients: Any, state: Any, params: Any = None, **extra_args: Any):
+        if params is None:
+            raise ValueError(PARAMS_REQUIRED)
+        return update(gradients, state, params, **extra_args)
+
+    return optax.GradientTransformationExtraArgs(init, checked)  # pyright: ignore[reportArgumentType]
+
+
 def accumulator_dtype(param: jax.Array | jax.ShapeDtypeStruct) -> jnp.dtype:
     """The dtype that the statistics of a tensor are kept in: float32, or float64 for float64."""
     return jnp.dtype(jnp.float64 if param.dtype == jnp.float64 else jnp.float32)

@@ -19,10 +19,10 @@ import optax
 
 from metaopt.learned_optimizers import factored_features, schedule_features
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
+    transformation,
 )
 from metaopt.learned_optimizers.factored_features import (
     Decays,
@@ -112,14 +112,12 @@ class Celo(LearnedOptimizer):
         def update(
             gradients: Any,
             state: CeloState,
-            params: Any = None,
+            params: Any,
             *,
             value: Any = None,
             **extra_args: Any,
         ):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
             losses = schedule_features.observe(state.losses, value, num_steps)
             seen = schedule_features.schedule_features(state.step, losses, num_steps)
             cell = lstm(schedule["lstm"], seen[:, None], state.lstm)
@@ -137,4 +135,4 @@ class Celo(LearnedOptimizer):
             step = jnp.asarray(optax.safe_increment(state.step))
             return updates, CeloState(step, grouped(flat), losses, cell)
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)

@@ -20,10 +20,10 @@ import optax
 
 from metaopt.learned_optimizers import factored_features
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
+    transformation,
 )
 from metaopt.learned_optimizers.factored_features import (
     Decays,
@@ -85,10 +85,8 @@ class Celo2(LearnedOptimizer):
         def init(params: Any) -> Celo2State:
             return Celo2State(jnp.zeros((), jnp.int32), zero_statistics(params))
 
-        def update(gradients: Any, state: Celo2State, params: Any = None, **extra_args: Any):
+        def update(gradients: Any, state: Celo2State, params: Any, **extra_args: Any):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
 
             def tensor(gradient: jax.Array, param: jax.Array, *old: Any):
                 decays = Decays.fixed(second_moment=SECOND_MOMENT_DECAY)
@@ -103,7 +101,7 @@ class Celo2(LearnedOptimizer):
             step = jnp.asarray(optax.safe_increment(state.step))
             return updates, Celo2State(step, grouped(flat))
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)
 
     def _direction(self, meta_params: MetaParams, inputs: Inputs) -> jax.Array:
         """Of mean square 1 over the tensor."""

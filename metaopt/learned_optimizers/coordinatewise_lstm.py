@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     accumulator_dtype,
     map_tensors,
+    transformation,
 )
 from metaopt.learned_optimizers.network import dense, init_network
 from metaopt.learned_optimizers.recurrent import FORGET_BIAS, LSTMState, init_lstm, lstm
@@ -75,12 +75,8 @@ class CoordinatewiseLSTM(LearnedOptimizer):
             )
             return CoordinatewiseLSTMState(*(LSTMState(zeros(), zeros()) for _ in range(2)))
 
-        def update(
-            gradients: Any, state: CoordinatewiseLSTMState, params: Any = None, **extra_args: Any
-        ):
+        def update(gradients: Any, state: CoordinatewiseLSTMState, params: Any, **extra_args: Any):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
 
             def tensor(gradient: jax.Array, param: jax.Array, *old: jax.Array):
                 weights = jax.tree.map(lambda x: x.astype(param.dtype), meta_params)
@@ -94,7 +90,7 @@ class CoordinatewiseLSTM(LearnedOptimizer):
             updates, new = map_tensors(tensor, gradients, params, [*state.first, *state.second])
             return updates, CoordinatewiseLSTMState(LSTMState(*new[:2]), LSTMState(*new[2:]))
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)
 
     def _inputs(self, gradient: jax.Array) -> jax.Array:
         """[inputs, parameters]."""

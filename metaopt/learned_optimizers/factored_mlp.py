@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
+    transformation,
 )
 from metaopt.learned_optimizers.factored_features import (
     CONSTANTS,
@@ -78,10 +78,8 @@ class FactoredMLP(LearnedOptimizer):
         def init(params: Any) -> FactoredMLPState:
             return FactoredMLPState(jnp.zeros((), jnp.int32), zero_statistics(params))
 
-        def update(gradients: Any, state: FactoredMLPState, params: Any = None, **extra_args: Any):
+        def update(gradients: Any, state: FactoredMLPState, params: Any, **extra_args: Any):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
             time = time_features(state.step)
 
             def tensor(gradient: jax.Array, param: jax.Array, *accumulators: Any):
@@ -98,4 +96,4 @@ class FactoredMLP(LearnedOptimizer):
             step = jnp.asarray(optax.safe_increment(state.step))
             return updates, FactoredMLPState(step, grouped(flat))
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)

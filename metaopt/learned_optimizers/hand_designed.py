@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
     tensors,
+    transformation,
     zeros_like_params,
 )
 from metaopt.learned_optimizers.features import root
@@ -196,10 +196,8 @@ def _transformation(
         accumulators = tuple(zeros_like_params(params) for _ in range(num_accumulators))
         return HandDesignedState(jnp.zeros((), jnp.int32), accumulators)
 
-    def update(gradients: Any, state: HandDesignedState, params: Any = None, **extra_args: Any):
+    def update(gradients: Any, state: HandDesignedState, params: Any, **extra_args: Any):
         del extra_args
-        if params is None:
-            raise ValueError(PARAMS_REQUIRED)
         one_tensor = rule(state.step)
 
         def tensor(gradient: jax.Array, param: jax.Array, *old: jax.Array):
@@ -213,7 +211,7 @@ def _transformation(
         step = jnp.asarray(optax.safe_increment(state.step))
         return updates, HandDesignedState(step, tuple(accumulators))
 
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    return transformation(init, update)
 
 
 def _scheduled(knots: jax.Array, step: jax.Array, num_steps: int | None) -> jax.Array:

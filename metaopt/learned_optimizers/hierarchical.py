@@ -34,11 +34,11 @@ import optax
 
 from metaopt.learned_optimizers import tensor_features
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
     tensors,
+    transformation,
     zeros_like_params,
 )
 from metaopt.learned_optimizers.features import SCALE_EPSILON, TIME_SCALES, offset_decays
@@ -173,15 +173,13 @@ class Hierarchical(LearnedOptimizer):
         def update(
             gradients: Any,
             state: HierarchicalState,
-            params: Any = None,
+            params: Any,
             *,
             value: Any = None,
             valid_value: Any = None,
             **extra_args: Any,
         ):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
             state = state._replace(
                 train_loss=tensor_features.observe(state.train_loss, value, TRAIN_DECAY),
                 valid_loss=tensor_features.observe(state.valid_loss, valid_value, VALID_DECAY),
@@ -195,7 +193,7 @@ class Hierarchical(LearnedOptimizer):
             updates, state = self._move(meta_params, gradients, state, params, bound, controls)
             return updates, state._replace(step=step)
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)
 
     @property
     def _is_paper(self) -> bool:

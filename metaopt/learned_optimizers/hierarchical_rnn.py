@@ -27,12 +27,12 @@ import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     accumulator_dtype,
     map_tensors,
     tensors,
+    transformation,
 )
 from metaopt.learned_optimizers.features import SCALE_EPSILON, inverse_rms
 from metaopt.learned_optimizers.network import dense, init_network
@@ -117,12 +117,8 @@ class HierarchicalRNN(LearnedOptimizer):
                 all=jnp.zeros((self.all_size, 1), jnp.float32),
             )
 
-        def update(
-            gradients: Any, state: HierarchicalRNNState, params: Any = None, **extra_args: Any
-        ):
+        def update(gradients: Any, state: HierarchicalRNNState, params: Any, **extra_args: Any):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
             if not tensors(gradients):
                 return gradients, state
             mean_log_rate = _mean_of_all(state.log_rate)
@@ -149,7 +145,7 @@ class HierarchicalRNN(LearnedOptimizer):
                 param, average, square, log_rate, of_tensors, of_all
             )
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)
 
 
 class _Parameters(NamedTuple):

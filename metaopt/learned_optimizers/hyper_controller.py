@@ -22,11 +22,11 @@ import optax
 
 from metaopt.learned_optimizers import tensor_features
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
     tensors,
+    transformation,
     zeros_like_params,
 )
 from metaopt.learned_optimizers.network import dense, hidden_layers, init_network
@@ -119,14 +119,12 @@ class HyperController(LearnedOptimizer):
         def update(
             gradients: Any,
             state: HyperControllerState,
-            params: Any = None,
+            params: Any,
             *,
             value: Any = None,
             **extra_args: Any,
         ):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
             losses = tensor_features.observe(state.losses, value, LOSS_DECAY)
             if not tensors(gradients):
                 return gradients, state._replace(losses=losses)
@@ -141,7 +139,7 @@ class HyperController(LearnedOptimizer):
             )
             return updates, HyperControllerState(momentum, second_moment, moved, cells, losses)
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)
 
     def _control(
         self,

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
+    transformation,
     zeros_like_params,
 )
 from metaopt.learned_optimizers.features import SCALE_EPSILON, TIME_SCALES, time_features
@@ -66,12 +66,8 @@ class PerParameterMLP(LearnedOptimizer):
             momentum = tuple(zeros_like_params(params) for _ in MOMENTUM_DECAYS)
             return PerParameterMLPState(jnp.zeros((), jnp.int32), momentum)
 
-        def update(
-            gradients: Any, state: PerParameterMLPState, params: Any = None, **extra_args: Any
-        ):
+        def update(gradients: Any, state: PerParameterMLPState, params: Any, **extra_args: Any):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
             time = time_features(state.step)
 
             def tensor(gradient: jax.Array, param: jax.Array, *momentum: jax.Array):
@@ -88,4 +84,4 @@ class PerParameterMLP(LearnedOptimizer):
             step = jnp.asarray(optax.safe_increment(state.step))
             return updates, PerParameterMLPState(step, tuple(momentum))
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)

@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import optax
 
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
+    transformation,
     zeros_like_params,
 )
 from metaopt.learned_optimizers.features import SCALE_EPSILON, time_features
@@ -73,12 +73,8 @@ class PerParameterMLP2019(LearnedOptimizer):
             second_moment = zeros() if self.second_moments else ()
             return PerParameterMLP2019State(jnp.zeros((), jnp.int32), zeros(), second_moment)
 
-        def update(
-            gradients: Any, state: PerParameterMLP2019State, params: Any = None, **extra_args: Any
-        ):
+        def update(gradients: Any, state: PerParameterMLP2019State, params: Any, **extra_args: Any):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
             time = time_features(state.step, TIME_SCALES_2019)
 
             def tensor(gradient: jax.Array, param: jax.Array, *old: jax.Array):
@@ -99,7 +95,7 @@ class PerParameterMLP2019(LearnedOptimizer):
             momentum, second_moment = new[: len(DECAYS)], new[len(DECAYS) :]
             return updates, PerParameterMLP2019State(step, tuple(momentum), tuple(second_moment))
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)
 
 
 def averages(old: Sequence[jax.Array], new: jax.Array) -> list[jax.Array]:

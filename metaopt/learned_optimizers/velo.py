@@ -24,11 +24,11 @@ import optax
 
 from metaopt.learned_optimizers import factored_features, schedule_features
 from metaopt.learned_optimizers.base import (
-    PARAMS_REQUIRED,
     LearnedOptimizer,
     MetaParams,
     map_tensors,
     tensors,
+    transformation,
 )
 from metaopt.learned_optimizers.factored_features import (
     Decays,
@@ -133,14 +133,12 @@ class VeLO(LearnedOptimizer):
         def update(
             gradients: Any,
             state: VeLOState,
-            params: Any = None,
+            params: Any,
             *,
             value: Any = None,
             **extra_args: Any,
         ):
             del extra_args
-            if params is None:
-                raise ValueError(PARAMS_REQUIRED)
             losses = schedule_features.observe(state.losses, value, num_steps)
             step = jnp.asarray(optax.safe_increment(state.step))
             if not tensors(gradients):
@@ -153,7 +151,7 @@ class VeLO(LearnedOptimizer):
             updates = self._move(meta_params, gradients, params, statistics, cells.output)
             return updates, VeLOState(step, statistics, losses, cells)
 
-        return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+        return transformation(init, update)
 
     def _accumulate(
         self, gradients: Any, old: Statistics, params: Any

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metaopt.learned_optimizers.base import PARAMS_REQUIRED
+from metaopt.learned_optimizers.base import transformation
 
 
 class WrappedState(NamedTuple):
@@ -18,7 +18,7 @@ class WrappedState(NamedTuple):
 
 
 def wrapped(
-    transformation: optax.GradientTransformationExtraArgs,
+    optimizer: optax.GradientTransformationExtraArgs,
     *,
     learning_rate: optax.ScalarOrSchedule = 1.0,
     weight_decay: jax.typing.ArrayLike = 0.0,
@@ -31,14 +31,12 @@ def wrapped(
     with the structure of the parameters or a prefix of it, or a function from the parameters to
     one; where it is false, the optimizer has no state, sees no gradient, and the update is 0.
     """
-    masked = optax.masked(transformation, mask) if mask is not None else transformation
+    masked = optax.masked(optimizer, mask) if mask is not None else optimizer
 
     def init(params: Any) -> WrappedState:
         return WrappedState(jnp.zeros((), jnp.int32), masked.init(params))
 
-    def update(gradients: Any, state: WrappedState, params: Any = None, **extra_args: Any):
-        if params is None:
-            raise ValueError(PARAMS_REQUIRED)
+    def update(gradients: Any, state: WrappedState, params: Any, **extra_args: Any):
         rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
         updates, inner = masked.update(gradients, state.inner, params, **extra_args)
 
@@ -54,4 +52,4 @@ def wrapped(
         step = jnp.asarray(optax.safe_increment(state.step))
         return updates, WrappedState(step, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+    return transformation(init, update)
