@@ -19,6 +19,7 @@ A `TaskFamily` is a configuration that fixes all shapes; a `Task` is one draw fr
     mixture.py        a distribution over all of these, with limits on size and time
     costs.py          what a step of a task costs, by its shapes
     timings.py        how long it takes here: measured, or estimated
+    threefry.py       random numbers from programs that a CPU compiles fast
     check.py          what every family promises, as checks for any family
     data/             where data comes from, and how it is kept; nothing is downloaded unless asked
     errors.py         InputError

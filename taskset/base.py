@@ -6,6 +6,11 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 
+from taskset.threefry import unroll_on_cpu
+
+# Here, since everything that draws random numbers imports this module.
+unroll_on_cpu()
+
 Key: TypeAlias = jax.Array  # a typed PRNG key, []
 Params: TypeAlias = Any  # pytree of arrays: what the inner optimizer changes
 Batch: TypeAlias = Any  # leaves [batch_size, ...]; without examples, constants of a task or None
