@@ -98,25 +98,47 @@ def map_tensors(
     """
     leaves, structure = jax.tree.flatten(gradients)
     columns = [structure.flatten_up_to(tree) for tree in (params, *accumulators)]
+    results: list[Any] = list(zip(leaves, *columns[1:], strict=True))
+    full = [index for index, leaf in enumerate(leaves) if leaf.size]
+    arguments = [
+        (leaves[index], *(column[index] for column in columns), *(array[i] for array in rows))
+        for i, index in enumerate(full)
+    ]
 
-    def apply(gradient: jax.Array, param: jax.Array, *old: Any) -> Sequence[Any]:
+    def apply(gradient: jax.Array, param: jax.Array, *old: Any) -> tuple[Any, ...]:
         dtype = accumulator_dtype(param)
         update, *new = function(gradient.astype(dtype), param.astype(dtype), *old)
         return update.astype(gradient.dtype), *new
 
-    if any(isinstance(leaf, Tracer) for leaf in leaves):
-        # So a rule is traced once for all tensors of a shape. Called outside of a compiled program,
-        # it would be compiled anew for every update.
-        apply = jax.jit(apply)
-    results, stacked, index = [], [], 0
+    is_traced = any(isinstance(leaf, Tracer) for leaf in leaves)
+    found = _map_alike(apply, arguments) if is_traced else [apply(*a) for a in arguments]
     num_kept = 1 + len(accumulators)
-    for gradient, param, *old in zip(leaves, *columns, strict=True):
-        if not gradient.size:
-            results.append((gradient, *old))
-            continue
-        result = apply(gradient, param, *old, *(array[index] for array in rows))
-        results.append(result[:num_kept])
-        stacked.append(result[num_kept:])
-        index += 1
+    for index, result in zip(full, found, strict=True):
+        results[index] = result[:num_kept]
     trees = [structure.unflatten([r[i] for r in results]) for i in range(num_kept)]
-    return trees[0], trees[1:] + [jnp.stack(arrays) for arrays in zip(*stacked, strict=True)]
+    others = zip(*(result[num_kept:] for result in found), strict=True)
+    return trees[0], trees[1:] + [jnp.stack(arrays) for arrays in others]
+
+
+def _map_alike(
+    function: Callable[..., tuple[Any, ...]], arguments: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """`function` of each of the arguments, compiled once for all that have the same shapes.
+
+    One after another, so that temporary memory is that of one.
+    """
+    groups: dict[Any, list[int]] = {}
+    for index, each in enumerate(arguments):
+        leaves, structure = jax.tree.flatten(each)
+        groups.setdefault((structure, *((x.shape, x.dtype) for x in leaves)), []).append(index)
+    results: list[Any] = [None] * len(arguments)
+    for group in groups.values():
+        alike = [arguments[index] for index in group]
+        if len(alike) == 1:
+            results[group[0]] = function(*alike[0])
+            continue
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *alike)
+        found = jax.lax.map(lambda each: function(*each), stacked)
+        for i, index in enumerate(group):
+            results[index] = jax.tree.map(lambda x, i=i: x[i], found)
+    return results

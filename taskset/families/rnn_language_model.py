@@ -22,7 +22,7 @@ from taskset.families.text_inputs import (
 )
 from taskset.networks.dense import init_dense
 from taskset.networks.initializers import Initializer
-from taskset.networks.sequences import Block, cross_entropy_sum
+from taskset.networks.sequences import Block, TokenLosses
 from taskset.networks.token_rnn import TokenRNN
 from taskset.options import Options
 
@@ -63,21 +63,12 @@ class RNNLanguageModel(ConfiguredTask):
         del key
         tokens = self.network.clip(batch["tokens"])
         real = real_steps(batch, count_padding=self.count_padding)[:, 1:]
-        sequences = Block(inputs=tokens[:, :-1], real=real, labels=tokens[:, 1:])
+        weight = real.astype(jnp.float32)
+        sequences = Block(real=real, label=tokens[:, 1:], weight=weight)
         total, _ = self.network.read(
-            params, sequences, self._reader(params["output"]), 0.0, batch.get("extent")
+            params, tokens[:, :-1], sequences, TokenLosses(self.network.vocab), batch.get("extent")
         )
-        return jnp.sum(total) / jnp.maximum(jnp.sum(real.astype(jnp.float32)), 1.0)
-
-    def _reader(self, params: Params) -> Any:
-        def read(outputs: jax.Array, block: Block) -> jax.Array:
-            assert block.real is not None
-            weight = block.real.astype(jnp.float32)
-            return cross_entropy_sum(
-                params, outputs, block.labels, weight, self.network.vocab, block.num_steps
-            )
-
-        return read
+        return jnp.sum(total) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
 def build(config: Mapping[str, Any], options: Options) -> TaskSpec:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from taskset.networks.dense import dense, init_dense
 from taskset.networks.dims import Dim
 from taskset.networks.initializers import Initializer
 from taskset.networks.losses import cross_entropy
-from taskset.networks.sequences import Block
+from taskset.networks.sequences import Block, Reader
 from taskset.networks.token_rnn import TokenRNN
 from taskset.options import Options
 
@@ -40,6 +40,23 @@ IMDB = "imdb_reviews/subwords8k"
 FUSED_NAME = IMDB + "imdb_reviews/bytes"
 
 LEAST = -1e30  # less than any output; finite, so that gradients are
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Pools(Reader):
+    """The sum and the largest of the outputs of the real steps of each row, [rows, hidden]."""
+
+    nothing: ClassVar[dict[str, float]] = {"sum": 0.0, "max": LEAST}
+
+    def read(self, weights: Any, outputs: jax.Array, block: Block) -> dict[str, jax.Array]:
+        del weights
+        assert block.real is not None
+        real = block.real[:, :, None]
+        return {
+            "sum": jnp.sum(jnp.where(real, outputs, 0.0), axis=0),
+            "max": jnp.max(jnp.where(real, outputs, LEAST), axis=0),
+        }
 
 
 @jax.tree_util.register_dataclass
@@ -73,8 +90,7 @@ class RNNTextClassification(ConfiguredTask):
         self, params: Params, tokens: jax.Array, real: jax.Array, extent: jax.Array | None = None
     ) -> jax.Array:
         """What the dense layer reads, [rows, hidden], for clipped tokens [rows, steps]."""
-        nothing = {"sum": 0.0, "max": LEAST}
-        readings, last = self.network.read(params, Block(tokens, real), _read, nothing, extent)
+        readings, last = self.network.read(params, tokens, Block(real), Pools(), extent)
         rows = tokens.shape[0]
         over_steps = lambda reduce, x: reduce(x, axis=1).reshape(-1, x.shape[-1])[:rows]
         count = jnp.maximum(jnp.sum(real.astype(jnp.float32), axis=1), 1.0)
@@ -85,15 +101,6 @@ class RNNTextClassification(ConfiguredTask):
                 "max": lambda: over_steps(jnp.max, readings["max"]),
             }
         )
-
-
-def _read(outputs: jax.Array, block: Block) -> dict[str, jax.Array]:
-    assert block.real is not None
-    real = block.real[:, :, None]
-    return {
-        "sum": jnp.sum(jnp.where(real, outputs, 0.0), axis=0),
-        "max": jnp.max(jnp.where(real, outputs, LEAST), axis=0),
-    }
 
 
 def build(config: Mapping[str, Any], options: Options) -> TaskSpec:

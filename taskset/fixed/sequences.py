@@ -14,7 +14,7 @@ from taskset.fixed.language_models import core
 from taskset.networks.dense import init_dense
 from taskset.networks.initializers import Initializer, initializer
 from taskset.networks.recurrent import Core, InitialState, project
-from taskset.networks.sequences import Block, cross_entropy_sum, read_sequences
+from taskset.networks.sequences import Block, Recurrence, TokenLosses, read_sequences
 from taskset.options import Options
 
 BATCH_SIZE = 128
@@ -41,20 +41,11 @@ class SequenceTask(ConfiguredTask):
         core, vocab = self.core, self.core.inputs
         weights = core.arrange(params["core"])
         table = project(weights, jnp.eye(vocab.padded))  # what the core makes of each token
-        labels = {name: batch[name] for name in ("target", "mask")}
-
-        def read(outputs: jax.Array, block: Block) -> jax.Array:
-            target, mask = block.labels["target"], block.labels["mask"]
-            return cross_entropy_sum(params["output"], outputs, target, mask, vocab)
-
-        total, _ = read_sequences(
-            core,
-            weights,
-            InitialState().of({}, core),
-            Block(inputs=batch["tokens"], real=None, labels=labels),
-            project=lambda tokens: table[tokens],
-            read=read,
-        )
+        start = InitialState().of({}, core)
+        sequences = Block(label=batch["target"], weight=batch["mask"])
+        recurrence = Recurrence(core, TokenLosses(vocab), is_projected=True)
+        weights = {"core": weights, "output": params["output"]}
+        total, _ = read_sequences(recurrence, weights, table, start, batch["tokens"], sequences)
         return jnp.sum(total) / jnp.sum(batch["mask"])
 
 

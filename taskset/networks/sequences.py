@@ -6,9 +6,10 @@ examples: then they would differ between tasks that are trained side by side, an
 skipped. It is said by "extent" in a minibatch: how many steps of each row a configuration has.
 """
 
+import abc
+import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,20 +17,49 @@ import numpy as np
 
 from taskset.networks.dims import Dim
 from taskset.networks.losses import PADDING_LOGIT
-from taskset.networks.recurrent import Core, State
+from taskset.networks.real_blocks import Blocks, Inputs, scan_real
+from taskset.networks.recurrent import Core, State, project
 
-BLOCK_ROWS = 64
+BLOCK_ROWS = 16
 STEP_BLOCKS = 4  # blocks that the steps are cut into
 LARGEST_LOGITS = 2**22  # numbers that exist at a time
 
 
 class Block(NamedTuple):
-    """What happens to some rows in some steps; time comes first."""
+    """What happens to some rows in some steps, leaves [steps, rows]; time comes first."""
 
-    inputs: Any  # leaves [steps, rows]: what `project` takes
-    real: jax.Array | None  # [steps, rows] bool; elsewhere the state stays as it is. None: all
-    labels: Any = None  # leaves [steps, rows]: what `read` takes
+    real: jax.Array | None = None  # bool; where it is not, the state stays as it is. None: all is
+    label: jax.Array | None = None  # int32
+    weight: jax.Array | None = None  # float32, of the label
     num_steps: jax.Array | None = None  # [] int32: later ones are padding. None: none is
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader(abc.ABC):
+    """What is made of the outputs of a core. A pytree, of numbers without gradients."""
+
+    nothing: ClassVar[Any]  # what a block reads as that is skipped, numbers
+
+    @abc.abstractmethod
+    def read(self, weights: Any, outputs: jax.Array, block: Block) -> Any:
+        """A pytree like `nothing`, of arrays, from `outputs` [steps, rows, hidden]."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TokenLosses(Reader):
+    """The weighted sum of cross-entropies, in nats, of the dense layer "output" of the weights."""
+
+    nothing: ClassVar[float] = 0.0
+
+    vocab: Dim
+
+    def read(self, weights: Any, outputs: jax.Array, block: Block) -> jax.Array:
+        assert block.label is not None
+        assert block.weight is not None
+        return cross_entropy_sum(
+            weights["output"], outputs, block.label, block.weight, self.vocab, block.num_steps
+        )
 
 
 def unroll(
@@ -48,57 +78,86 @@ def unroll(
     return jax.lax.scan(step, state, (projected, real))
 
 
+class Recurrence(NamedTuple):
+    """A core, and what is made of what it looks up and of its outputs; without gradients."""
+
+    core: Core
+    reader: Reader
+    is_projected: bool  # whether tables have what the core makes of its inputs
+
+    def run(
+        self, weights: Any, state: State, looked_up: jax.Array, block: Block
+    ) -> tuple[State, Any]:
+        """The state after a block, and what is read; `looked_up` is [steps, rows, n]."""
+        projected = looked_up if self.is_projected else project(weights["core"], looked_up)
+        state, outputs = unroll(self.core, weights["core"], state, projected, block.real)
+        return state, self.reader.read(weights, outputs, block)
+
+
 def read_sequences(
-    core: Core,
+    recurrence: Recurrence,
     weights: Any,
+    table: jax.Array,
     start: State,
+    tokens: jax.Array,
     sequences: Block,
-    project: Callable[[Any], jax.Array],
-    read: Callable[[jax.Array, Block], Any],
-    nothing: Any = 0.0,
     extent: jax.Array | None = None,
 ) -> tuple[Any, jax.Array]:
-    """What `read` makes of the outputs [steps, rows, hidden] of each block, and the last outputs.
+    """What is read of the outputs of each block, and the last outputs.
 
-    `weights` are what the core's `arrange` gave, `start` is the state before the first step, leaves
-    [1, hidden]. `sequences` has leaves [rows, steps]. `project(inputs)` gives what the core adds up
-    of its inputs. `extent`, [rows] int32, is None when nothing is padding. A block that is skipped
-    reads as the numbers of `nothing`. Readings have leaves [row blocks, step blocks, ...]; last
-    outputs are [rows, hidden].
+    `weights` are `{"core": what its `arrange` gave, ...}`, with what the reader takes; of `table`,
+    [entries, n], `tokens`, [rows, steps] int32, are the entries to look up. `start` is the state
+    before the first step, leaves [1, hidden]. `sequences` has leaves [rows, steps]. `extent`,
+    [rows] int32, is None when nothing is padding. Readings have leaves [row blocks, step blocks,
+    ...]; last outputs are [rows, hidden].
     """
-    rows, steps = jax.tree.leaves(sequences)[0].shape
-    shape = (rows, steps) if extent is None else (BLOCK_ROWS, math.ceil(steps / STEP_BLOCKS))
-    grid = (math.ceil(rows / shape[0]), math.ceil(steps / shape[1]))
-    start = tuple(jnp.broadcast_to(x, (shape[0], x.shape[1])) for x in start)
-
-    def run(state: State, block: Block) -> tuple[State, Any]:
-        state, outputs = unroll(core, weights, state, project(block.inputs), block.real)
-        return state, read(outputs, block)
-
-    def skip(state: State, block: Block) -> tuple[State, Any]:
-        _, readings = jax.eval_shape(run, state, block)
-        return state, jax.tree.map(lambda x, fill: jnp.full(x.shape, fill), readings, nothing)
-
-    # Checkpointed twice: the scan keeps nothing of a block but its start, and the condition gives
-    # nothing to the gradient that would have to be filled with zeros when the block is skipped.
-    @jax.checkpoint
-    def one(state: State, at: Any) -> tuple[State, Any]:
-        is_first, block = at
-        state = jax.tree.map(lambda a, b: jnp.where(is_first, a, b), start, state)
-        is_real = block.num_steps > 0
-        state, readings = jax.lax.cond(is_real, jax.checkpoint(run), skip, state, block)
-        return state, (readings, state[0])
-
+    rows, steps = tokens.shape
     if extent is None:
+        start = tuple(jnp.broadcast_to(x, (rows, x.shape[1])) for x in start)
         whole = jax.tree.map(lambda x: x.T, sequences)
-        state, readings = run(start, whole)
+        state, readings = recurrence.run(weights, start, table[tokens.T], whole)
         return jax.tree.map(lambda x: x[None, None], readings), state[0]
-    blocks = jax.tree.map(lambda x: _blocks(x, shape, grid), sequences)
-    blocks = blocks._replace(num_steps=_num_steps(extent, shape, grid))
+
+    shape = (BLOCK_ROWS, math.ceil(steps / STEP_BLOCKS))
+    grid = (math.ceil(rows / shape[0]), math.ceil(steps / shape[1]))
+    num_steps = _num_steps(extent, shape, grid)
+    is_real = num_steps.reshape(-1) > 0
+    split = lambda x: _blocks(x, shape, grid)
+    values = jax.tree.map(split, sequences)._replace(num_steps=num_steps.reshape(-1))
     is_first = np.arange(math.prod(grid)) % grid[1] == 0
-    _, readings = jax.lax.scan(one, start, (is_first, blocks))
-    readings, last = jax.tree.map(lambda x: x.reshape(grid + x.shape[1:]), readings)
-    return readings, last[:, -1].reshape(-1, last.shape[-1])[:rows]
+    blocks = Blocks(
+        (jnp.asarray(is_first), values),
+        split(tokens),
+        order=jnp.argsort(~is_real).astype(jnp.int32),
+        num_real=jnp.sum(is_real, dtype=jnp.int32),
+    )
+    start = tuple(jnp.broadcast_to(x, (shape[0], x.shape[1])) for x in start)
+    inputs = Inputs((weights, start), table, start)
+    body = lambda context, *varying: _one_block(recurrence.is_projected, context, *varying)
+    nothing = (recurrence.reader.nothing, 0.0)
+    context = (recurrence.core, recurrence.reader)
+    readings, last = jax.tree.map(
+        lambda x: x.reshape(grid + x.shape[1:]), scan_real(body, nothing, inputs, context, blocks)
+    )
+    last_real = jnp.maximum(jnp.sum(num_steps > 0, axis=1) - 1, 0)
+    last = jnp.take_along_axis(last, last_real[:, None, None, None], axis=1)
+    return readings, last.reshape(-1, last.shape[-1])[:rows]
+
+
+def _one_block(
+    is_projected: bool,
+    context: tuple[Core, Reader],
+    params: tuple[Any, State],
+    state: State,
+    looked_up: jax.Array,
+    values: tuple[jax.Array, Block],
+) -> tuple[State, Any]:
+    """The state after a block; what is read of it, and the outputs of its last step."""
+    (weights, start), (is_first, block) = params, values
+    state = jax.tree.map(lambda a, b: jnp.where(is_first, a, b), start, state)
+    recurrence = Recurrence(*context, is_projected)
+    state, readings = recurrence.run(weights, state, looked_up, block)
+    return state, (readings, state[0])
 
 
 def cross_entropy_sum(
@@ -157,10 +216,10 @@ def _blocks(x: jax.Array, shape: tuple[int, int], grid: tuple[int, int]) -> jax.
 
 
 def _num_steps(extent: jax.Array, shape: tuple[int, int], grid: tuple[int, int]) -> jax.Array:
-    """How many steps of each block have anything real, [blocks] int32."""
+    """How many steps of each block have anything real, [row blocks, step blocks] int32."""
     longest = jnp.max(_pad(extent, grid[0] * shape[0]).reshape(grid[0], shape[0]), axis=1)
     begin = shape[1] * np.arange(grid[1], dtype=np.int32)
-    return jnp.clip(longest[:, None] - begin[None], 0, shape[1]).reshape(-1)
+    return jnp.clip(longest[:, None] - begin[None], 0, shape[1])
 
 
 def _pad(x: jax.Array, size: int) -> jax.Array:

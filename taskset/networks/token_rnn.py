@@ -1,7 +1,6 @@
 """A recurrent network that reads tokens: an embedding, a core, and its initial state."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,11 +10,13 @@ from taskset.base import Key, Params
 from taskset.networks.dims import Dim
 from taskset.networks.initializers import draw_normal
 from taskset.networks.recurrent import Core, InitialState, project
-from taskset.networks.sequences import Block, read_sequences
+from taskset.networks.sequences import Block, Reader, Recurrence, read_sequences
 
 # Up to so many tokens, and the size of the minibatch, what the core makes of each is computed once:
-# a lookup is much cheaper than a product of matrices.
+# a lookup is much cheaper than a product of matrices. How much of a padded minibatch is real is
+# not known beforehand, so there only of few.
 LARGEST_PROJECTED_VOCAB = 4096
+LARGEST_PROJECTED_PADDED_VOCAB = 256
 
 
 @jax.tree_util.register_dataclass
@@ -47,19 +48,23 @@ class TokenRNN:
     def read(
         self,
         params: Params,
+        tokens: jax.Array,
         sequences: Block,
-        read: Callable[[jax.Array, Block], Any],
-        nothing: Any,
+        reader: Reader,
         extent: jax.Array | None,
     ) -> tuple[Any, jax.Array]:
-        """`read_sequences` of what `init` gave, for clipped tokens [rows, steps] as inputs."""
+        """`read_sequences` of clipped tokens [rows, steps]; `params` are what `init` gave, with
+        what the reader takes.
+        """
         weights, table = self.core.arrange(params["core"]), params["embedding"]
-        if self.vocab.padded <= min(LARGEST_PROJECTED_VOCAB, sequences.inputs.size):
+        largest = min(LARGEST_PROJECTED_VOCAB, tokens.size)
+        if extent is not None:
+            largest = LARGEST_PROJECTED_PADDED_VOCAB
+        is_projected = self.vocab.padded <= largest
+        if is_projected:
             table = project(weights, table)
-            project_tokens = lambda tokens: table[tokens]
-        else:
-            project_tokens = lambda tokens: project(weights, table[tokens])
+        recurrence = Recurrence(self.core, reader, is_projected)
         start = self.initial.of(params["initial"], self.core)
-        return read_sequences(
-            self.core, weights, start, sequences, project_tokens, read, nothing, extent
-        )
+        weights = params | {"core": weights}
+        del weights["embedding"]
+        return read_sequences(recurrence, weights, table, start, tokens, sequences, extent)

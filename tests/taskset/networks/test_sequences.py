@@ -1,5 +1,8 @@
 """Blocks that are skipped against whole sequences, and the loss over tokens against numpy."""
 
+import dataclasses
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,22 +12,37 @@ from taskset.networks import sequences
 from taskset.networks.dims import Dim
 from taskset.networks.initializers import initializer
 from taskset.networks.recurrent import LSTMCore, project
-from taskset.networks.sequences import Block, cross_entropy_sum, read_sequences
+from taskset.networks.sequences import (
+    Block,
+    Reader,
+    Recurrence,
+    cross_entropy_sum,
+    read_sequences,
+)
 
 ROWS, STEPS, INPUTS, HIDDEN = 7, 10, 3, 4
 CORE = LSTMCore(Dim(INPUTS), Dim(HIDDEN), initializer("default", None))
 
 
-def read(outputs, block):
-    return jnp.sum(jnp.where(block.real[:, :, None], outputs**2, 0.0))
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Squares(Reader):
+    nothing: ClassVar[float] = 0.0
+
+    def read(self, weights, outputs, block):
+        return jnp.sum(jnp.where(block.real[:, :, None], outputs**2, 0.0))
 
 
-def total_and_last(params, table, tokens, real, extent):
+def total_and_last(params, table, tokens, real, extent, is_projected=False):
     weights = CORE.arrange(params)
+    if is_projected:
+        table = project(weights, table)
     start = (jnp.full((1, HIDDEN), 0.5), jnp.full((1, HIDDEN), -0.5))
-    lookup = lambda tokens: project(weights, table[tokens])
-    block = Block(inputs=tokens, real=real)
-    readings, last = read_sequences(CORE, weights, start, block, lookup, read, 0.0, extent)
+    recurrence = Recurrence(CORE, Squares(), is_projected)
+    weights = {"core": weights}
+    readings, last = read_sequences(
+        recurrence, weights, table, start, tokens, Block(real=real), extent
+    )
     return jnp.sum(readings), last
 
 
