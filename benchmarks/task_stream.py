@@ -5,7 +5,9 @@
 
 PersistentES on FactoredMLP, two tasks at once, truncation 20, five truncations of each sampled
 task, data embedded. Every worker is a process of its own with one core. "cold" starts with an empty
-cache of compiled programs, "warm" with the cache that the cold run left.
+cache of compiled programs, "warm" with the cache that the cold run left. "steady", with `--before`,
+is a worker that has trained so many other tasks before those that are measured; without padding, no
+more than one, since programs are not shared.
 """
 
 import dataclasses
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -36,6 +39,7 @@ class Stream:
     max_memory_megabytes: float = 100.0  # of one run without padding, by estimate
     max_batch_size: int = 64
     seed: int = 0
+    before: int = 0  # other tasks that each worker trains before those that are measured
 
 
 def main(
@@ -43,12 +47,12 @@ def main(
     workers: int = 2,
     exact: bool = False,  # also with a program for each structure
     warm: bool = True,  # also with the cache of the cold run
-    share: str = "",  # for the processes that this script starts: the tasks of one
+    share: str = "",  # for the processes that this script starts: tasks before, and tasks
     json: pathlib.Path | None = None,
 ) -> None:
     """Measures and reports."""
     if share:
-        print(json_format.dumps(run_worker(tuple(json_format.loads(share)))))
+        print(json_format.dumps(run_worker(*json_format.loads(share))))
         return
     import measure
 
@@ -63,47 +67,57 @@ def main(
     )
     start = time.perf_counter()
     first = 1000 * stream.seed
-    own = [mixture.sample(first + index) for index in range(stream.num_tasks)]
+    count = stream.num_tasks + workers * stream.before
+    own = [catalog.build(mixture.sample(first + index)) for index in range(count)]
     sampling = time.perf_counter() - start
-    padded = [dataclasses.replace(catalog.build(name), buckets="padded") for name in own]
-    tasks = {"padded": [catalog.name_of(family) for family in padded]}
-    if exact:
-        tasks["exact"] = own
     rows = []
-    for buckets, names in tasks.items():
+    for buckets in ("padded", "exact") if exact else ("padded",):
+        names = [catalog.name_of(catalog.with_buckets(family, buckets)) for family in own]
+        names, others = names[: stream.num_tasks], names[stream.num_tasks :]
+        if stream.before:
+            others = others[: None if buckets == "padded" else workers]
+            row = {"buckets": buckets, "state": "steady", **run(names, workers, others=others)}
+            rows.append(row)
+            continue
         with tempfile.TemporaryDirectory() as cache:
             for state in ("cold", "warm") if warm else ("cold",):
-                row = {"buckets": buckets, "cache": state, **run(names, workers, cache)}
-                print(row, file=sys.stderr)
-                rows.append(row)
+                rows.append({"buckets": buckets, "state": state, **run(names, workers, cache)})
+                print(rows[-1], file=sys.stderr)
     families = ", ".join(stream.families) or "all families"
+    different = len(set(own[: stream.num_tasks]))
     title = (
-        f"{stream.num_tasks} tasks of {families}, {len(set(own))} different ones, "
-        f"{workers} workers; drawn in {sampling:.0f} s"
+        f"{stream.num_tasks} tasks of {families}, {different} different ones, {workers} workers, "
+        f"each after {stream.before} others; drawn in {sampling:.0f} s"
     )
     measure.report(title, rows, json)
 
 
-def run(names: list[str], workers: int, cache: str) -> dict[str, Any]:
-    """Starts the workers, each with its share of the tasks, and adds up what they say."""
+def run(
+    names: list[str], workers: int, cache: str = "", others: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Starts the workers, each with its share of the tasks, and adds up what they say.
+
+    Each trains its share of the `others` first, which does not count.
+    """
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": cache,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     }
-    shares = [json_format.dumps(names[index::workers]) for index in range(workers)]
-    start = time.perf_counter()
+    shares = [(others[index::workers], names[index::workers]) for index in range(workers)]
     processes = [
         subprocess.Popen(
-            [sys.executable, __file__, "--share", share], env=environment, stdout=subprocess.PIPE
+            [sys.executable, __file__, "--share", json_format.dumps(share)],
+            env=environment,
+            stdout=subprocess.PIPE,
         )
         for share in shares
     ]
     outputs = [process.communicate(timeout=WORKER_TIMEOUT)[0] for process in processes]
-    wall = time.perf_counter() - start
     found = [json_format.loads(output.splitlines()[-1]) for output in outputs]
     total = {name: sum(part[name] for part in found) for name in found[0]}
+    wall = max(part["seconds"] for part in found)
     return {
         "tasks per minute": 60 * len(names) / wall,
         "compile share": total["compile_seconds"] / total["seconds"],
@@ -116,8 +130,8 @@ def run(names: list[str], workers: int, cache: str) -> dict[str, Any]:
     }
 
 
-def run_worker(names: tuple[str, ...]) -> dict[str, Any]:
-    """One worker: its share of the tasks, one after another."""
+def run_worker(others: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """One worker: its share of the tasks, one after another, after those that do not count."""
     import resource
 
     import jax
@@ -136,7 +150,7 @@ def run_worker(names: tuple[str, ...]) -> dict[str, Any]:
         """The tasks in their order."""
 
         def task(self, worker: int, round_number: int) -> str:
-            return names[round_number]
+            return [*others, *names][round_number]
 
     optimizer = FactoredMLP()
     problem = OptimizerTraining(QuadraticFamily(), optimizer)
@@ -144,15 +158,20 @@ def run_worker(names: tuple[str, ...]) -> dict[str, Any]:
     estimator = PersistentES(problem, TASKS_AT_ONCE, TRUNCATION, horizon)
     tasks = Listed(Mixture(), estimator, problem, ESTIMATES_PER_TASK, seed=0)
     weights = Weights(0, optimizer.init(jax.random.key(0)), {})
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), 0.0
     worker = WorkerSpec(0, "stream", estimator, 0, tasks).build()
+    for _ in range(len(others) * ESTIMATES_PER_TASK):
+        worker.compute(weights)
+    programs_before = worker_module.programs.cache_info().misses
+    if others:
+        start, start_cpu = time.perf_counter(), time.process_time()
     results = [worker.compute(weights) for _ in range(len(names) * ESTIMATES_PER_TASK)]
     programs = worker_module.programs.cache_info()
     return {
         "seconds": time.perf_counter() - start,
         "compile_seconds": sum(result.compile_seconds for result in results),
-        "cpu_seconds": time.process_time(),
-        "programs": programs.misses,
+        "cpu_seconds": time.process_time() - start_cpu,
+        "programs": programs.misses - programs_before,
         "live_programs": programs.currsize,
         "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         "nonfinite_runs": sum(float(r.estimate.metrics["nonfinite_runs"]) for r in results),

@@ -19,6 +19,7 @@ from taskset.errors import InputError, unknown_name
 from taskset.families.mlp import MLPFamily
 from taskset.families.quadratic import QuadraticFamily
 from taskset.named import NamedFamily, check_name, fixed_names, names
+from taskset.options import Buckets
 
 Family: TypeAlias = MLPFamily | QuadraticFamily
 
@@ -116,10 +117,15 @@ def _changed(family: TaskFamily, always: tuple[str, ...] = ()) -> list[str]:
 
 def exact(family: TaskFamily) -> TaskFamily:
     """`family` without padding: for evaluation, and for what counts its parameters."""
+    return with_buckets(family, "exact")
+
+
+def with_buckets(family: TaskFamily, buckets: Buckets) -> TaskFamily:
+    """The same tasks in programs of their own, or of buckets; families without a choice stay."""
     if isinstance(family, Augmented):
-        return dataclasses.replace(family, family=exact(family.family))
+        return dataclasses.replace(family, family=with_buckets(family.family, buckets))
     if isinstance(family, NamedFamily):
-        return dataclasses.replace(family, buckets="exact")
+        return dataclasses.replace(family, buckets=buckets)
     return family
 
 

@@ -12,7 +12,6 @@ from taskset.configured import ConfiguredTask, TaskSpec
 from taskset.data.text_data import VALIDATION_SIZE, VALIDATION_SIZE_WORDS, TextData
 from taskset.data.text_sources import split_name
 from taskset.families.text_inputs import (
-    CORE_SIZES,
     TextSpec,
     common_settings,
     initial_state,
@@ -32,14 +31,13 @@ class Bucket(NamedTuple):
 
     patch_length: int  # the longest
     vocab_sizes: tuple[int, ...]
-    core_sizes: tuple[int, ...]
 
 
 # With subwords, the products with the last weights are most of the work, and those grow with the
-# vocabulary: it has the more sizes, and the core the fewer.
+# vocabulary.
 BUCKETS = {
-    "bytes": Bucket(160, (256,), CORE_SIZES),
-    "subwords": Bucket(256, (4096, 12288, 30000), (128,)),
+    "bytes": Bucket(160, (256,)),
+    "subwords": Bucket(256, (4096, 12288, 30000)),
 }
 
 
@@ -96,7 +94,7 @@ def language_model(
     """The model of a configuration."""
     network = TokenRNN(
         options.dim(config["vocab_size"], bucket.vocab_sizes),
-        recurrent_core(config["core"], config["embed_dim"], options, bucket.core_sizes),
+        recurrent_core(config["core"], config["embed_dim"], options),
         initial_state(config["trainable_init"], options),
     )
     return RNNLanguageModel(network, weight_initializer(config["w_init"], options), count_padding)

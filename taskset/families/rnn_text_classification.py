@@ -31,6 +31,7 @@ from taskset.options import Options
 READOUTS = ("last", "avg", "max")
 # Rows that are never read cost nothing in a step of SGD, but an update by a learned optimizer each.
 VOCAB_SIZES = (1024, 3072, 10_000)
+EMBED_SIZES = (32, 128)
 CLASSES = (5,)
 PATCH_LENGTH = 128  # the longest
 
@@ -120,7 +121,7 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
     vocab_size = min(config["vocab_size"], settings["max_token"])
     network = TokenRNN(
         options.dim(vocab_size, VOCAB_SIZES),
-        recurrent_core(config["core"], config["embed_dim"], options),
+        recurrent_core(config["core"], config["embed_dim"], options, EMBED_SIZES),
         initial_state(config["trainable_init"], options),
     )
     task = RNNTextClassification(

@@ -18,7 +18,7 @@ from taskset.options import Options
 
 BATCH_SIZE = 512  # of the one bucket: what is not real of it is skipped
 EMBED_SIZES = (128,)
-CORE_SIZES = (64, 128, 256)  # twice the width is up to four times the work
+CORE_SIZES = (128, 256)
 
 
 @jax.tree_util.register_dataclass
@@ -80,15 +80,15 @@ def recurrent_core(
     pair: Sequence[Any],
     embed_dim: int,
     options: Options,
-    core_sizes: tuple[int, ...] = CORE_SIZES,
+    embed_sizes: tuple[int, ...] = EMBED_SIZES,
 ) -> Core:
     """The core of a configuration's `[kind, settings]`, on inputs of `embed_dim`.
 
-    `core_sizes` are those of buckets.
+    `embed_sizes` are those of buckets.
     """
     kind, settings = pair
-    inputs = options.dim(embed_dim, EMBED_SIZES)
-    hidden = options.dim(settings["core_dim"], core_sizes)
+    inputs = options.dim(embed_dim, embed_sizes)
+    hidden = options.dim(settings["core_dim"], CORE_SIZES)
     weights = lambda *names: tuple(weight_initializer(settings[name], options) for name in names)
     if kind == "lstm":
         return LSTMCore(inputs, hidden, *weights("w_gates"))

@@ -46,8 +46,8 @@ def scan_real(body: Body, nothing: Any, inputs: Inputs, context: Any, blocks: Bl
     `body(context, params, carry, looked_up, block)` gives the next carry and the result;
     `context` is a pytree of what else it takes, without gradient.
     """
-    results, _ = _run(body, nothing, inputs, context, blocks)
-    return results
+    run: Any = _run(body, nothing, inputs, context, blocks)
+    return run[0]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -87,8 +87,8 @@ def _keep(
     body: Body, nothing: Any, inputs: Inputs, context: Any, blocks: Blocks
 ) -> tuple[Any, _Kept]:
     # Not the loop itself, for this is what is differentiated when the gradient is.
-    results, carries = _run(body, nothing, inputs, context, blocks)
-    return (results, carries), _Kept(inputs, context, blocks, carries)
+    run: Any = _run(body, nothing, inputs, context, blocks)
+    return run, _Kept(inputs, context, blocks, carries=run[1])
 
 
 def _pull_back(body: Body, nothing: Any, kept: _Kept, of_run: Any) -> tuple[Inputs, None, None]:
