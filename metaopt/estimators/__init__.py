@@ -3,6 +3,8 @@
 from metaopt.estimators.base import Context as Context
 from metaopt.estimators.base import Estimate as Estimate
 from metaopt.estimators.base import GradientEstimator as GradientEstimator
+from metaopt.estimators.forward_mode import ForwardMode as ForwardMode
+from metaopt.estimators.forward_mode import OnlineForwardMode as OnlineForwardMode
 from metaopt.estimators.full_backprop import FullBackprop as FullBackprop
 from metaopt.estimators.full_es import FullES as FullES
 from metaopt.estimators.inverse_variance import InverseVariance as InverseVariance
