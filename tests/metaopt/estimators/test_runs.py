@@ -9,6 +9,7 @@ import pytest
 from toys import InfluenceBalancing, Line
 
 from metaopt.estimators import Context, runs
+from metaopt.estimators.rematerialisation import scan
 from metaopt.horizons import Fixed, LinearCurriculum, LogUniform
 from taskset.base import NoData
 
