@@ -5,8 +5,10 @@ conventions are those of Franceschi et al. 2017 (https://arxiv.org/abs/1703.0178
 its epsilon outside of the root, whose derivative at a gradient of zero is not a number.
 """
 
+import abc
 import dataclasses
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -50,15 +52,66 @@ class GradientDescent:
         return jax.tree.map(lambda rate, g: -rate * g, rate, gradients), state + 1
 
 
-class MomentumState(NamedTuple):
-    """The state of `Momentum`."""
+class AveragesState(NamedTuple):
+    """The state of `Averages`."""
 
     step: jax.Array  # [] int32
-    momentum: Any  # of the structure of the parameters
+    averages: tuple[Any, ...]  # each of the structure of the parameters
 
 
 @dataclasses.dataclass(frozen=True)
-class Momentum:
+class Averages(abc.ABC):
+    """What moves the parameters by running averages alone: a <- decay a + contribution, for each.
+
+    The gradient reaches the parameters through averages only, which is what makes a step
+    reversible: the averages after it say how far the parameters moved.
+    """
+
+    @abc.abstractmethod
+    def init(self, params: Params) -> AveragesState:
+        """The averages to start from."""
+
+    @abc.abstractmethod
+    def map_decays(self, function: Callable[[Schedule], Schedule]) -> Self:
+        """The same with `function` of each decay."""
+
+    @property
+    @abc.abstractmethod
+    def decay_schedules(self) -> tuple[Schedule, ...]:
+        """Of each average."""
+
+    def decays(self, step: jax.Array, params: Params) -> tuple[Any, ...]:
+        """Of each average: a number, [], for each tensor of `params`."""
+        return tuple(at_step(schedule, step, params) for schedule in self.decay_schedules)
+
+    @abc.abstractmethod
+    def contributions(self, gradients: Any, step: jax.Array, params: Params) -> tuple[Any, ...]:
+        """What a gradient adds to each average."""
+
+    @abc.abstractmethod
+    def direction(self, averages: tuple[Any, ...], step: jax.Array, params: Params) -> Any:
+        """What is added to the parameters when the averages have become `averages`.
+
+        Of `params` only shapes and dtypes are used, here as in the others.
+        """
+
+    def update(self, gradients: Any, state: AveragesState, params: Params, **extra_args: Any):
+        del extra_args
+        averages = tuple(
+            jax.tree.map(lambda decay, old, new: decay * old + new, *trees)
+            for trees in zip(
+                self.decays(state.step, params),
+                state.averages,
+                self.contributions(gradients, state.step, params),
+                strict=True,
+            )
+        )
+        updates = self.direction(averages, state.step, params)
+        return updates, AveragesState(state.step + 1, averages)
+
+
+@dataclasses.dataclass(frozen=True)
+class Momentum(Averages):
     """m <- decay m + g, then w <- w - learning_rate m; damped, (1 - decay) g in place of g.
 
     The damped form is that of Maclaurin et al. 2015 (https://arxiv.org/abs/1502.03492), with m the
@@ -70,33 +123,32 @@ class Momentum:
     damped: bool = False
     initial_momentum: Any = None  # of the structure of the parameters; zeros unless given
 
-    def init(self, params: Params) -> MomentumState:
+    def init(self, params: Params) -> AveragesState:
         momentum = self.initial_momentum
         if momentum is None:
             momentum = jax.tree.map(jnp.zeros_like, params)
-        return MomentumState(jnp.zeros((), jnp.int32), momentum)
+        return AveragesState(jnp.zeros((), jnp.int32), (momentum,))
 
-    def update(self, gradients: Any, state: MomentumState, params: Params, **extra_args: Any):
-        del extra_args
-        rate = at_step(self.learning_rate, state.step, params)
-        decay = at_step(self.decay, state.step, params)
-        share = jax.tree.map(lambda decay: 1 - decay if self.damped else 1.0, decay)
-        step = lambda decay, m, share, g: decay * m + share * g
-        momentum = jax.tree.map(step, decay, state.momentum, share, gradients)
-        updates = jax.tree.map(lambda rate, m: -rate * m, rate, momentum)
-        return updates, MomentumState(state.step + 1, momentum)
+    def map_decays(self, function: Callable[[Schedule], Schedule]) -> Self:
+        return dataclasses.replace(self, decay=jax.tree.map(function, self.decay))
 
+    @property
+    def decay_schedules(self) -> tuple[Schedule, ...]:
+        return (self.decay,)
 
-class AdamState(NamedTuple):
-    """The state of `Adam`."""
+    def contributions(self, gradients: Any, step: jax.Array, params: Params) -> tuple[Any, ...]:
+        if not self.damped:
+            return (gradients,)
+        (decay,) = self.decays(step, params)
+        return (jax.tree.map(lambda decay, g: (1 - decay) * g, decay, gradients),)
 
-    step: jax.Array  # [] int32
-    first: Any  # mean of gradients, of the structure of the parameters
-    second: Any  # mean of their squares
+    def direction(self, averages: tuple[Any, ...], step: jax.Array, params: Params) -> Any:
+        rate = at_step(self.learning_rate, step, params)
+        return jax.tree.map(lambda rate, m: -rate * m, rate, *averages)
 
 
 @dataclasses.dataclass(frozen=True)
-class Adam:
+class Adam(Averages):
     """Adam with `epsilon` inside of the root, so that a gradient of zero has a derivative."""
 
     learning_rate: Schedule
@@ -104,28 +156,28 @@ class Adam:
     b2: Schedule = 0.999
     epsilon: float = 1e-6
 
-    def init(self, params: Params) -> AdamState:
+    def init(self, params: Params) -> AveragesState:
         zeros = jax.tree.map(jnp.zeros_like, params)
-        return AdamState(jnp.zeros((), jnp.int32), zeros, zeros)
+        return AveragesState(jnp.zeros((), jnp.int32), (zeros, zeros))
 
-    def update(self, gradients: Any, state: AdamState, params: Params, **extra_args: Any):
-        del extra_args
-        rate, b1, b2 = (
-            at_step(schedule, state.step, params)
-            for schedule in (self.learning_rate, self.b1, self.b2)
-        )
-        mean = lambda decay, old, new: decay * old + (1 - decay) * new
-        first = jax.tree.map(mean, b1, state.first, gradients)
-        second = jax.tree.map(mean, b2, state.second, jax.tree.map(jnp.square, gradients))
-        after = AdamState(state.step + 1, first, second)
-        return self.direction(after, rate, b1, b2), after
+    def map_decays(self, function: Callable[[Schedule], Schedule]) -> Self:
+        b1, b2 = (jax.tree.map(function, decay) for decay in (self.b1, self.b2))
+        return dataclasses.replace(self, b1=b1, b2=b2)
 
-    def direction(self, after: AdamState, rate: Any, b1: Any, b2: Any) -> Any:
-        """The update that follows from the means after a step."""
+    @property
+    def decay_schedules(self) -> tuple[Schedule, ...]:
+        return self.b1, self.b2
 
+    def contributions(self, gradients: Any, step: jax.Array, params: Params) -> tuple[Any, ...]:
+        b1, b2 = self.decays(step, params)
+        first = jax.tree.map(lambda decay, g: (1 - decay) * g, b1, gradients)
+        return first, jax.tree.map(lambda decay, g: (1 - decay) * jnp.square(g), b2, gradients)
+
+    def direction(self, averages: tuple[Any, ...], step: jax.Array, params: Params) -> Any:
         def tensor(rate: jax.Array, b1: jax.Array, b2: jax.Array, m: jax.Array, v: jax.Array):
-            count = after.step.astype(m.dtype)
+            count = (step + 1).astype(m.dtype)
             rate = rate * jnp.sqrt(1 - b2**count) / (1 - b1**count)
             return -rate * m / jnp.sqrt(v + self.epsilon)
 
-        return jax.tree.map(tensor, rate, b1, b2, after.first, after.second)
+        rate = at_step(self.learning_rate, step, params)
+        return jax.tree.map(tensor, rate, *self.decays(step, params), *averages)
