@@ -47,7 +47,10 @@ class RegressionFamily(TaskFamily):
 
 @dataclasses.dataclass(frozen=True)
 class Ridge(Training):
-    """Everything is tuned: the start, a penalty a weight, and the numbers of the dynamics."""
+    """Everything is tuned: the start, a penalty a weight, and the numbers of the dynamics.
+
+    Decays are multiples of 2^-9, so that fixed point rounds none of them.
+    """
 
     kind: str = "momentum"  # or "damped", "adam", "descent"
     schedule: int = 0  # steps, each with a learning rate; 0 for one rate
@@ -61,7 +64,7 @@ class Ridge(Training):
             "scale": Hyperparameter(1.2, Positive()),  # of the outer loss: a direct term
         }
         if self.kind != "descent":
-            tuned["decay"] = Hyperparameter(0.6, Between(0.0, 1.0))
+            tuned["decay"] = Hyperparameter(0.625, Between(0.0, 1.0))
         return tuned
 
     def init(self, values, task, key):
@@ -76,7 +79,7 @@ class Ridge(Training):
 
     def dynamics(self, values):
         if self.kind == "adam":
-            return dynamics.Adam(values["rate"], values["decay"])
+            return dynamics.Adam(values["rate"], values["decay"], 1 - 2**-9)
         if self.kind == "descent":
             return dynamics.GradientDescent(values["rate"])
         return dynamics.Momentum(values["rate"], values["decay"], damped=self.kind == "damped")

@@ -6,7 +6,6 @@ every state follows from the one after it, and the exact gradient takes the memo
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import cast
 
 import jax
@@ -20,7 +19,7 @@ from metaopt.inner_problem import InnerState
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.reversible.fixed_point import FORMATS, Precision
 from metaopt.reversible.training import Reals, ReversibleTraining, reversible_dynamics
-from taskset.base import Dataset, Task
+from taskset.base import Dataset, Params, Task
 from taskset.errors import InputError
 
 
@@ -55,28 +54,6 @@ class ReversibleBackprop(DifferentiatedRuns):
     def _differentiate(
         self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
     ) -> RunGradient:
-        training, begun, pull_begun = self._begin(meta_params, data, keys)
-        with jax.enable_x64(training.x64 or self.precision == "int64"):
-            start = training.encode(begun)
-            end, spilled = training.forwards(start)
-            reals = training.decode(end)
-        (_, (loss, finite)), of_end = jax.value_and_grad(
-            lambda *at: self._final(*at, training, keys, context), argnums=(0, 1), has_aux=True
-        )(meta_params, reals)
-        with jax.enable_x64(training.x64 or self.precision == "int64"):
-            back = training.backwards(start, end, spilled, of_end)
-
-        (of_begun,) = pull_begun(back.start)
-        gradient = jax.tree.map(jnp.add, back.meta_params, of_begun)
-        usable = finite & is_finite(gradient) & back.exact & end.fits
-        flags = {"inexact_runs": ~back.exact, "overflowed_runs": ~end.fits}
-        metrics = {name: flag.astype(jnp.float32) for name, flag in flags.items()}
-        return RunGradient(gradient, loss, usable, metrics)
-
-    def _begin(
-        self, meta_params: MetaParams, data: Dataset, keys: RunKeys
-    ) -> tuple[ReversibleTraining, Reals, Callable[[Reals], tuple[MetaParams]]]:
-        """A run, the numbers it starts from, and the pullback of those."""
         problem = cast(HyperparameterTraining, self.problem)
         reversible_dynamics(problem, meta_params)  # raises where there are none
 
@@ -84,20 +61,47 @@ class ReversibleBackprop(DifferentiatedRuns):
             state = problem.init(meta_params, data, keys.init)
             return Reals(state.params, state.opt_state.averages), state.task
 
-        begun, pull, task = jax.vjp(begin, meta_params, has_aux=True)
-        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), begun.params)
-        training = ReversibleTraining(
-            problem,
-            meta_params,
-            data,
-            task,
-            like,
-            keys.steps,
-            FORMATS[self.precision],
-            self.least_decay,
-            jax.config.read("jax_enable_x64"),
+        begun, task = begin(meta_params)
+        training = self._training(problem, meta_params, data, task, begun.params, keys)
+        with jax.enable_x64(training.x64 or self.precision == "int64"):
+            end, spilled = training.forwards(training.encode(begun))
+            reals = training.decode(end)
+        (_, (loss, finite)), of_end = jax.value_and_grad(
+            lambda *at: self._final(*at, training, keys, context), argnums=(0, 1), has_aux=True
+        )(meta_params, reals)
+        with jax.enable_x64(training.x64 or self.precision == "int64"):
+            reached, (direct, of_begun) = training.backwards(end, spilled, of_end)
+        # Computed once more, for keeping it would take the memory of another state.
+        begun, pull, _ = jax.vjp(begin, jax.lax.optimization_barrier(meta_params), has_aux=True)
+        with jax.enable_x64(training.x64 or self.precision == "int64"):
+            exact = training.is_start(reached, begun)
+
+        gradient = jax.tree.map(jnp.add, direct, *pull(of_begun))
+        usable = finite & is_finite(gradient) & exact & end.fits
+        flags = {"inexact_runs": ~exact, "overflowed_runs": ~end.fits}
+        metrics = {name: flag.astype(jnp.float32) for name, flag in flags.items()}
+        return RunGradient(gradient, loss, usable, metrics)
+
+    def _training(
+        self,
+        problem: HyperparameterTraining,
+        meta_params: MetaParams,
+        data: Dataset,
+        task: Task,
+        params: Params,
+        keys: RunKeys,
+    ) -> ReversibleTraining:
+        return ReversibleTraining(
+            problem=problem,
+            meta_params=meta_params,
+            data=data,
+            task=task,
+            like=jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params),
+            keys=keys.steps,
+            form=FORMATS[self.precision],
+            least_decay=self.least_decay,
+            x64=bool(jax.config.read("jax_enable_x64")),
         )
-        return training, begun, pull
 
     def _final(
         self,

@@ -37,7 +37,7 @@ def start_staggered(
     keys = jax.random.split(key_run, num_tasks)
     runs = jax.vmap(lambda key: _begin(start, horizon, truncation, key, context))(keys)
     place = jnp.arange(num_tasks, dtype=jnp.float32)
-    share = (place + jax.random.uniform(key_phase)) / num_tasks
+    share = (place + jax.random.uniform(key_phase, dtype=jnp.float32)) / num_tasks
     num_truncations = -(-runs.length // truncation)
     passed = (share * num_truncations.astype(jnp.float32)).astype(jnp.int32)
     return runs._replace(age=jnp.minimum(passed, num_truncations - 1) * truncation)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from metaopt.estimators.real_leaves import real_leaves, with_real_leaves
 from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.base import Dataset, Key
@@ -35,7 +36,7 @@ def start(
 
     def init(meta_params: MetaParams):
         state = problem.init(meta_params, data, key)
-        return _real(state), state
+        return real_leaves(state), state
 
     _, tangent, state = jax.linearize(init, meta_params, has_aux=True)
     return Sensitive(state, _map(tangent, _basis(meta_params), chunk))
@@ -53,10 +54,10 @@ def advance(
     """The next step: Z <- A (decay Z) + B, `chunk` columns at a time, or all at once if 0."""
 
     def step(real: list[jax.Array], meta_params: MetaParams):
-        after = problem.advance(meta_params, _with_real(run.state, real), data, key)
-        return _real(after), after
+        after = problem.advance(meta_params, with_real_leaves(run.state, real), data, key)
+        return real_leaves(after), after
 
-    _, tangent, after = jax.linearize(step, _real(run.state), meta_params, has_aux=True)
+    _, tangent, after = jax.linearize(step, real_leaves(run.state), meta_params, has_aux=True)
 
     def column(column: tuple[list[jax.Array], MetaParams]) -> list[jax.Array]:
         of_state, of_meta_params = column
@@ -72,10 +73,10 @@ def gradient(loss: Any, meta_params: MetaParams, run: Sensitive) -> tuple[MetaPa
     """
 
     def of_real(meta_params: MetaParams, real: list[jax.Array]):
-        return loss(meta_params, _with_real(run.state, real))
+        return loss(meta_params, with_real_leaves(run.state, real))
 
     direct_and_real = jax.grad(of_real, argnums=(0, 1), has_aux=True)
-    (direct, of_state), aux = direct_and_real(meta_params, _real(run.state))
+    (direct, of_state), aux = direct_and_real(meta_params, real_leaves(run.state))
     flat, unravel = ravel_pytree(direct)
     for column, slope in zip(run.columns, of_state, strict=True):
         indirect = jnp.matmul(column.reshape(flat.size, -1), slope.reshape(-1), precision="highest")
@@ -96,7 +97,7 @@ def check_memory(
     Two copies are counted, before and after a step.
     """
     num_meta_params = sum(np.size(x) for x in jax.tree.leaves(meta_params))
-    real = jax.eval_shape(lambda *a: _real(problem.init(*a)), meta_params, data, key)
+    real = jax.eval_shape(lambda *a: real_leaves(problem.init(*a)), meta_params, data, key)
     of_state = sum(x.size * x.dtype.itemsize for x in real)
     gigabytes = 2 * num_tasks * num_meta_params * of_state / 1e9
     if gigabytes > budget:
@@ -106,21 +107,6 @@ def check_memory(
             "num_tasks, raise memory_budget, or use FullBackprop, whose memory does not grow with "
             "the number of meta-parameters"
         )
-
-
-def _is_real(x: Any) -> bool:
-    return jnp.issubdtype(x.dtype, jnp.inexact)
-
-
-def _real(state: Any) -> list[jax.Array]:
-    """The leaves that have derivatives; counters and keys have none."""
-    return [leaf for leaf in jax.tree.leaves(state) if _is_real(leaf)]
-
-
-def _with_real(state: Any, real: list[jax.Array]) -> Any:
-    leaves, structure = jax.tree.flatten(state)
-    found = iter(real)
-    return structure.unflatten([next(found) if _is_real(leaf) else leaf for leaf in leaves])
 
 
 def _basis(meta_params: MetaParams) -> MetaParams:

@@ -50,11 +50,16 @@ class Buffer(NamedTuple):
 
 def num_words(decays: Sequence[float], form: FixedPoint) -> int:
     """Words that multiplications by `decays` spill at most."""
-    unit = 2.0**-form.of_decays
+    unit, word_bits = 2.0**-form.of_decays, form.bits // 2
     bits = sum(-math.log2(max(unit, math.floor(decay / unit) * unit)) for decay in decays)
-    # The bound is rounded up when a digit comes out, by at most one in 2^(bits / 2 - of_decays - 1).
-    slack = len(decays) * 2.0 ** -(form.bits // 2 - form.of_decays - 1) / math.log(2)
-    return math.ceil((bits + slack) / (form.bits // 2)) + 1
+    # A bound that was just spilled is rounded up by one in so many, and one in ever more after it.
+    bits += len(decays) * 2.0 ** -(word_bits - form.of_decays - 1) / math.log(2)
+    return max(0, math.ceil((bits + math.log2(len(decays) + 1) - _room(form)) / word_bits)) + 1
+
+
+def _room(form: FixedPoint) -> int:
+    """Bits that a head holds before it spills."""
+    return form.bits - form.of_decays - 1
 
 
 def multiply(
@@ -65,7 +70,7 @@ def multiply(
     one = jnp.ones((), form.unsigned)
     head, words, pointer, bound = buffer
 
-    spilled = bound > one << (form.bits - k - 1)
+    spilled = bound > one << _room(form)
     # Written in any case: a choice would copy all the words.
     words = words.at[pointer].set(head.astype(form.word))
     head = jnp.where(spilled, head >> word_bits, head)

@@ -42,14 +42,6 @@ class Exact(NamedTuple):
     fits: jax.Array  # [] bool, whether no number ever was too large
 
 
-class Backwards(NamedTuple):
-    """What came of going back."""
-
-    meta_params: MetaParams  # cotangents
-    start: Reals  # cotangents
-    exact: jax.Array  # [] bool, whether the start was reached to the bit
-
-
 def reversible_dynamics(problem: HyperparameterTraining, meta_params: MetaParams) -> Averages:
     """The dynamics of `problem`; raises `InputError` where its steps cannot be undone."""
     dynamics = problem.dynamics(meta_params)
@@ -118,13 +110,12 @@ class ReversibleTraining:
         return end._replace(fits=end.fits & ~full), spilled
 
     def backwards(
-        self,
-        start: Exact,
-        end: Exact,
-        spilled: list[jax.Array],
-        cotangents: tuple[MetaParams, Reals],
-    ) -> Backwards:
-        """Pulls cotangents of the meta-parameters and of the end back to the start."""
+        self, end: Exact, spilled: list[jax.Array], cotangents: tuple[MetaParams, Reals]
+    ) -> tuple[Exact, tuple[MetaParams, Reals]]:
+        """The start as it is reached from `end`, and the cotangents there.
+
+        `cotangents` are of the meta-parameters, and of the parameters and averages of the end.
+        """
 
         def retreat(carry: tuple[Exact, tuple[MetaParams, Reals]], inputs: tuple[Any, ...]):
             exact, (of_meta_params, of_reals) = carry
@@ -139,15 +130,14 @@ class ReversibleTraining:
             return (before, (of_meta_params, of_reals)), None
 
         inputs = self._steps, self.keys, spilled
-        carry, _ = jax.lax.scan(retreat, (end, cotangents), inputs, reverse=True)
-        reached, (of_meta_params, of_start) = carry
-        same = jax.tree.map(
-            lambda x, y: jnp.all(x == y),
-            reached.params + reached.averages,
-            start.params + start.averages,
-        )
-        empty = [buffer.is_empty for buffer in reached.buffers]
-        return Backwards(of_meta_params, of_start, jnp.all(jnp.stack(same + empty)))
+        return jax.lax.scan(retreat, (end, cotangents), inputs, reverse=True)[0]
+
+    def is_start(self, reached: Exact, start: Reals) -> jax.Array:
+        """Whether going back led to `start`, to the bit: [] bool."""
+        expected = self._encode_params(start.params) + self._encode_averages(start.averages)
+        pairs = zip(reached.params + reached.averages, expected, strict=True)
+        same = [jnp.all(x == y) for x, y in pairs]
+        return jnp.all(jnp.stack(same + [buffer.is_empty for buffer in reached.buffers]))
 
     @property
     def _steps(self) -> jax.Array:
