@@ -31,14 +31,12 @@ class ReversibleBackprop(DifferentiatedRuns):
     inner loss is a function of its arguments. `estimate` raises `InputError` for others, and for
     decays that cannot be undone.
 
-    A run has no weight that did not come back to its start to the bit, is counted in
-    `metrics["inexact_runs"]`; or one with numbers too large for the precision, or more steps of
-    smaller decays than `least_decay` has room for, which is counted in
-    `metrics["overflowed_runs"]`.
+    Some runs have no weight, and are counted in `metrics`: "inexact_runs" did not come back to
+    their start to the bit; "overflowed_runs" had numbers too large for the precision, or decays
+    that `least_decay` makes no room for.
     """
 
-    # int64 keeps 28 good bits of averages and 44 of parameters, int32 20 and 26, of up to 32
-    precision: Precision = "int64"
+    precision: Precision = "int64"  # bits behind the point: see `metaopt.reversible.fixed_point`
     least_decay: float = 0.5  # room is made for it, where decays are tuned: 1 bit a step at 0.5
 
     def __post_init__(self) -> None:
@@ -67,7 +65,9 @@ class ReversibleBackprop(DifferentiatedRuns):
             end, spilled = training.forwards(training.encode(begun))
             reals = training.decode(end)
         (_, (loss, finite)), of_end = jax.value_and_grad(
-            lambda *at: self._final(*at, training, keys, context), argnums=(0, 1), has_aux=True
+            lambda meta_params, end: self._final(meta_params, end, training, keys, context),
+            argnums=(0, 1),
+            has_aux=True,
         )(meta_params, reals)
         with jax.enable_x64(training.x64 or self.precision == "int64"):
             reached, (direct, of_begun) = training.backwards(end, spilled, of_end)

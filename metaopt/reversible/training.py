@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from metaopt.dynamics import Averages, AveragesState
 from metaopt.hyperparameter_training import HyperparameterTraining
@@ -194,12 +195,12 @@ class ReversibleTraining:
     def _known(self, decay: Any) -> Sequence[float]:
         """The decay of each step, or the least."""
         num_steps = len(self.keys)
-        if isinstance(decay, jax.core.Tracer):
+        if isinstance(decay, Tracer):
             return [self.least_decay] * num_steps
         decays = np.asarray(decay, np.float64)
         self.form.check_decays(decays)
-        padded = np.resize(decays, num_steps) if not decays.ndim else decays[:num_steps]
-        return [*padded, *[padded[-1]] * (num_steps - len(padded))]
+        of_steps = np.atleast_1d(decays)[:num_steps]
+        return [*of_steps, *[of_steps[-1]] * (num_steps - len(of_steps))]
 
     def _encode_params(self, params: Params) -> list[jax.Array]:
         return [self.form.encode(x, self.form.of_params) for x in jax.tree.leaves(params)]
