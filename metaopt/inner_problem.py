@@ -41,6 +41,10 @@ class InnerProblem(abc.ABC):
     ) -> tuple[Any, jax.Array]:
         """One step of inner training: the next state, and its outer loss, [] float32."""
 
+    def advance(self, meta_params: MetaParams, state: Any, data: Dataset, key: Key) -> Any:
+        """The next state alone, for objectives that do not see the loss of every step."""
+        return self.step(meta_params, state, data, key)[0]
+
     @abc.abstractmethod
     def outer_loss(self, meta_params: MetaParams, state: Any, data: Dataset, key: Key) -> jax.Array:
         """The outer loss of `state` itself, [] float32, for objectives that see the end only."""

@@ -88,9 +88,13 @@ def meta_train(
     pool: WorkerPool,
     *,
     max_staleness: int = 0,
+    project: Callable[[MetaParams], MetaParams] = lambda meta_params: meta_params,
     on_step: Callable[[OuterStep], bool | None] = lambda step: None,
 ) -> OuterState:
     """Runs outer steps until `learner.num_steps` are done, or `on_step` returns True to stop.
+
+    `project` puts meta-parameters back that a step carried out of their domains, as that of a
+    `HyperparameterTraining` does.
 
     Returns the last state. Raises `RuntimeError` when nothing usable comes back in 100 rounds.
     """
@@ -111,6 +115,7 @@ def meta_train(
                 )
             continue
         state = learner.update(state, result.estimate)
+        state = state._replace(meta_params=project(state.meta_params))
         stop = on_step(OuterStep(state, result._replace(dropped=tuple(dropped)), tuple(lost)))
         empty_rounds, dropped, lost = 0, [], []
         if stop:

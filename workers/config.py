@@ -75,6 +75,8 @@ KINDS: dict[type, dict[str, type]] = {
             estimators.FullES,
             estimators.TruncatedBackprop,
             estimators.FullBackprop,
+            estimators.ForwardMode,
+            estimators.OnlineForwardMode,
             estimators.Reparameterised,
             estimators.InverseVariance,
         )

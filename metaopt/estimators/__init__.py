@@ -3,8 +3,11 @@
 from metaopt.estimators.base import Context as Context
 from metaopt.estimators.base import Estimate as Estimate
 from metaopt.estimators.base import GradientEstimator as GradientEstimator
+from metaopt.estimators.forward_mode import ForwardMode as ForwardMode
+from metaopt.estimators.forward_mode import OnlineForwardMode as OnlineForwardMode
 from metaopt.estimators.full_backprop import FullBackprop as FullBackprop
 from metaopt.estimators.full_es import FullES as FullES
+from metaopt.estimators.implicit import Implicit as Implicit
 from metaopt.estimators.inverse_variance import InverseVariance as InverseVariance
 from metaopt.estimators.persistent_es import GPES as GPES
 from metaopt.estimators.persistent_es import NoiseReuseES as NoiseReuseES
@@ -13,5 +16,6 @@ from metaopt.estimators.persistent_es_with_backprop import (
     PersistentESWithBackprop as PersistentESWithBackprop,
 )
 from metaopt.estimators.reparameterised import Reparameterised as Reparameterised
+from metaopt.estimators.reversible_backprop import ReversibleBackprop as ReversibleBackprop
 from metaopt.estimators.truncated_backprop import TruncatedBackprop as TruncatedBackprop
 from metaopt.estimators.truncated_es import TruncatedES as TruncatedES

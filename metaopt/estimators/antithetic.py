@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 from metaopt.estimators import runs
 from metaopt.estimators.base import Estimate, mean_of_runs
+from metaopt.estimators.rematerialisation import Remat
 from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale, Normalization, difference, normalize, shape
@@ -93,7 +94,7 @@ def unroll_pair(
     data: Dataset,
     key: Key,
     num_steps: int,
-    remat: runs.Remat = "none",
+    remat: Remat = "none",
 ) -> tuple[Any, jax.Array]:
     """Unrolls both signs side by side: the next states, leaves [2, ...], and losses [2, num_steps].
 

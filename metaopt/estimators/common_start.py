@@ -6,6 +6,7 @@ import dataclasses
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss
 from metaopt.estimators.base import Context
+from metaopt.estimators.rematerialisation import Remat
 from metaopt.estimators.truncated import AntitheticEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.base import Dataset, Key
@@ -26,7 +27,7 @@ class CommonStartEstimator(AntitheticEstimator, abc.ABC):
         data: Dataset,
         key: Key,
         context: Context,
-        remat: runs.Remat = "none",
+        remat: Remat = "none",
     ) -> tuple[runs.Run, PairLoss]:
         """The run after the next truncation of the pair `at`, and the losses of that."""
         both = antithetic.doubled(run.state)

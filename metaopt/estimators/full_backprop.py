@@ -1,4 +1,8 @@
-"""Backpropagation through whole runs: the exact gradient, where it does not explode."""
+"""Backpropagation through whole runs: the exact gradient, where it does not explode.
+
+Through the last steps only, it is the truncated reverse mode of Shaban et al. 2019
+(https://arxiv.org/abs/1810.10667): biased, and cheap where runs forget their beginning.
+"""
 
 import dataclasses
 
@@ -6,71 +10,67 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import runs
-from metaopt.estimators.base import Context, Estimate, Objective, is_finite, mean_of_runs
-from metaopt.estimators.whole_runs import WholeRunEstimator
+from metaopt.estimators.base import Context, Objective, is_finite
+from metaopt.estimators.rematerialisation import Remat
+from metaopt.estimators.whole_runs import DifferentiatedRuns, RunGradient, RunKeys
 from metaopt.learned_optimizers.base import MetaParams
-from metaopt.normalize import Normalization, check_differentiable, normalize
-from taskset.base import Dataset, Key
+from metaopt.normalize import normalize
+from taskset.base import Dataset
 from taskset.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class FullBackprop(WholeRunEstimator):
+class FullBackprop(DifferentiatedRuns):
     """Differentiates `objective` of `num_tasks` whole runs.
 
-    All runs have one length, for the backward pass takes a program of a fixed number of steps.
+    With `last_steps`, which takes the objective "final", the state before the last so many steps
+    counts as a constant; 0 differentiates all of them.
     """
 
-    normalization: Normalization = "none"
     objective: Objective = "mean"
-    remat: runs.Remat = "sqrt"
+    remat: Remat = "sqrt"
+    last_steps: int = 0
 
     def __post_init__(self) -> None:
-        check_differentiable(self.normalization)
-        shortest, longest = self.horizon.bounds()
-        if shortest != longest:
+        super().__post_init__()
+        if not 0 <= self.last_steps <= self._num_steps:
             raise InputError(
-                f"FullBackprop takes runs of one length, and horizons are {shortest} to {longest}; "
-                "use a Fixed horizon, or TruncatedBackprop"
+                f"last_steps is {self.last_steps}; it must be from 1 to the {self._num_steps} of "
+                "the horizon, or 0 for all of them"
+            )
+        if self.last_steps and self.objective != "final":
+            raise InputError(
+                f"last_steps is {self.last_steps} and the objective {self.objective!r}; "
+                "use the objective 'final', or TruncatedBackprop"
             )
 
-    @property
-    def inner_steps(self) -> int:
-        return self.num_tasks * self._num_steps
+    def _differentiate(
+        self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
+    ) -> RunGradient:
+        of_run = self._final if self.objective == "final" else self._of_losses
 
-    @property
-    def _num_steps(self) -> int:
-        return self.horizon.bounds()[1]
+        def objective(meta_params: MetaParams):
+            return of_run(meta_params, data, keys, context)
 
-    def estimate(
-        self,
-        meta_params: MetaParams,
-        state: tuple[()],
-        data: Dataset,
-        key: Key,
-        context: Context = Context(),
-    ) -> tuple[Estimate, tuple[()]]:
-        def objective(meta_params: MetaParams, key: Key):
-            loss, finite = self._run(meta_params, data, key)
-            return normalize(loss, self.normalization, context.loss_scale), (loss, finite)
+        value_and_grad = jax.value_and_grad(objective, has_aux=True)
+        (_, (loss, finite)), gradient = value_and_grad(meta_params)
+        return RunGradient(gradient, loss, finite & is_finite(gradient), {})
 
-        def one_task(key: Key):
-            value_and_grad = jax.value_and_grad(objective, has_aux=True)
-            (_, (loss, finite)), gradient = value_and_grad(meta_params, key)
-            return gradient, loss, finite & is_finite(gradient)
+    def _of_losses(self, at: MetaParams, data: Dataset, keys: RunKeys, context: Context):
+        """The objective, normalised and as it is, and whether all losses are finite."""
+        start = self.problem.init(at, data, keys.init)
+        _, losses = runs.unroll_steps(self.problem, at, start, data, keys.steps, self.remat)
+        loss = jnp.min(losses) if self.objective == "minimum" else jnp.mean(losses)
+        normalized = normalize(loss, self.normalization, context.loss_scale)
+        return normalized, (loss, jnp.all(jnp.isfinite(losses)))
 
-        results = jax.vmap(one_task)(jax.random.split(key, self.num_tasks))
-        return mean_of_runs(*results), state
-
-    def _run(self, at: MetaParams, data: Dataset, key: Key) -> tuple[jax.Array, jax.Array]:
-        """The objective of a run, [] float32, and whether all its losses are finite, [] bool."""
-        key_init, key_steps, key_final = jax.random.split(key, 3)
-        start = self.problem.init(at, data, key_init)
-        end, losses = runs.unroll(
-            self.problem, at, start, data, key_steps, self._num_steps, self.remat
-        )
-        finite = jnp.all(jnp.isfinite(losses))
-        if self.objective == "final":
-            loss = self.problem.outer_loss(at, end, data, key_final)
-            return loss, finite & jnp.isfinite(loss)
-        return jnp.min(losses) if self.objective == "minimum" else jnp.mean(losses), finite
+    def _final(self, at: MetaParams, data: Dataset, keys: RunKeys, context: Context):
+        """The same of the outer loss of the end."""
+        state = self.problem.init(at, data, keys.init)
+        constant = self._num_steps - self.last_steps if self.last_steps else 0
+        if constant:
+            state = runs.last_state(self.problem, at, state, data, keys.steps[:constant])
+            state = jax.lax.stop_gradient(state)
+        end = runs.last_state(self.problem, at, state, data, keys.steps[constant:], self.remat)
+        normalized, loss = self._final_loss(at, end, data, keys, context)
+        return normalized, (loss, jnp.isfinite(loss))

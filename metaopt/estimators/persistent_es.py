@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss
 from metaopt.estimators.base import Context, Estimate
+from metaopt.estimators.rematerialisation import Remat
 from metaopt.estimators.truncated import AntitheticEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.base import Dataset, Key
@@ -113,7 +114,7 @@ class PersistentEstimator(AntitheticEstimator, abc.ABC):
         data: Dataset,
         key: Key,
         context: Context,
-        remat: runs.Remat = "none",
+        remat: Remat = "none",
     ) -> tuple[runs.Run, PairLoss]:
         """The run of the pair `at` after the next truncation, and the losses of that."""
         before = run.state.states

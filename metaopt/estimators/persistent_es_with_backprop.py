@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.persistent_es import PersistentEstimator
+from metaopt.estimators.rematerialisation import Remat
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import check_differentiable
 from taskset.base import Dataset, Key
@@ -27,7 +28,7 @@ from taskset.base import Dataset, Key
 class PersistentESWithBackprop(PersistentEstimator):
     """PES for the truncations before the present one, backpropagation for that one."""
 
-    remat: runs.Remat = "step"
+    remat: Remat = "step"
 
     def __post_init__(self) -> None:
         check_differentiable(self.normalization)

@@ -15,6 +15,7 @@ from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.common_start import CommonStartEstimator
+from metaopt.estimators.rematerialisation import Remat
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import check_differentiable
 from taskset.base import Dataset, Key
@@ -24,7 +25,7 @@ from taskset.base import Dataset, Key
 class ReparameterisedEstimator(CommonStartEstimator, abc.ABC):
     """What differentiates antithetic pairs."""
 
-    remat: runs.Remat = "step"
+    remat: Remat = "step"
 
     def __post_init__(self) -> None:
         check_differentiable(self.normalization)

@@ -1,19 +1,19 @@
 """One truncation of one run: the bookkeeping that all truncated estimators share."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from metaopt.estimators.base import Context
+from metaopt.estimators.rematerialisation import Remat, scan
 from metaopt.horizons import Horizon
 from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.base import Dataset, Key
 
 Start: TypeAlias = Callable[[Key], Any]  # the state of a new run, by key
-Remat: TypeAlias = Literal["none", "step", "sqrt"]
 
 
 class Run(NamedTuple):
@@ -37,7 +37,7 @@ def start_staggered(
     keys = jax.random.split(key_run, num_tasks)
     runs = jax.vmap(lambda key: _begin(start, horizon, truncation, key, context))(keys)
     place = jnp.arange(num_tasks, dtype=jnp.float32)
-    share = (place + jax.random.uniform(key_phase)) / num_tasks
+    share = (place + jax.random.uniform(key_phase, dtype=jnp.float32)) / num_tasks
     num_truncations = -(-runs.length // truncation)
     passed = (share * num_truncations.astype(jnp.float32)).astype(jnp.int32)
     return runs._replace(age=jnp.minimum(passed, num_truncations - 1) * truncation)
@@ -87,26 +87,32 @@ def unroll(
     num_steps: int,
     remat: Remat = "none",
 ) -> tuple[Any, jax.Array]:
-    """Trains for `num_steps`: the next state, and the outer losses of the steps, [num_steps].
-
-    `remat` says what backpropagation keeps: all intermediate values; the state of every step; or
-    that of every sqrt(num_steps)-th step, recomputing the steps between twice.
-    """
-
-    def step(state: Any, key: Key) -> tuple[Any, jax.Array]:
-        return problem.step(meta_params, state, data, key)
-
+    """Trains for `num_steps`: the next state, and the outer losses of the steps, [num_steps]."""
     keys = jax.random.split(key, num_steps)
-    if remat == "none":
-        return jax.lax.scan(step, state, keys)
-    if remat == "step":
-        return jax.lax.scan(jax.checkpoint(step), state, keys)
+    return unroll_steps(problem, meta_params, state, data, keys, remat)
 
-    segment = max(1, round(num_steps**0.5))
-    num_whole = num_steps // segment * segment
-    scan_segment = jax.checkpoint(
-        lambda state, keys: jax.lax.scan(jax.checkpoint(step), state, keys)
-    )
-    state, losses = jax.lax.scan(scan_segment, state, keys[:num_whole].reshape(-1, segment))
-    state, rest = scan_segment(state, keys[num_whole:])
-    return state, jnp.concatenate([losses.reshape(-1), rest])
+
+def unroll_steps(
+    problem: InnerProblem,
+    meta_params: MetaParams,
+    state: Any,
+    data: Dataset,
+    keys: Key,
+    remat: Remat = "none",
+) -> tuple[Any, jax.Array]:
+    """`unroll` with the key of each step, [num_steps]."""
+    step = lambda state, key: problem.step(meta_params, state, data, key)
+    return scan(step, state, keys, remat)
+
+
+def last_state(
+    problem: InnerProblem,
+    meta_params: MetaParams,
+    state: Any,
+    data: Dataset,
+    keys: Key,
+    remat: Remat = "none",
+) -> Any:
+    """The state after a step for each of `keys`, [num_steps], without the losses between."""
+    advance = lambda state, key: (problem.advance(meta_params, state, data, key), None)
+    return scan(advance, state, keys, remat)[0]

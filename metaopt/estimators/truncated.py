@@ -7,6 +7,7 @@ from typing import Any
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss, Perturbations
 from metaopt.estimators.base import Context, GradientEstimator
+from metaopt.estimators.rematerialisation import Remat
 from metaopt.horizons import Fixed, Horizon
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import Normalization
@@ -68,7 +69,7 @@ class AntitheticEstimator(TruncatedEstimator, abc.ABC):
         data: Dataset,
         key: Key,
         context: Context,
-        remat: runs.Remat,
+        remat: Remat,
     ) -> tuple[Any, PairLoss]:
         """The next truncation of `run`, for the pair `at` from `states`, leaves [2, ...].
 

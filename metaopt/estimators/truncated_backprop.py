@@ -11,6 +11,7 @@ import jax
 
 from metaopt.estimators import runs
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
+from metaopt.estimators.rematerialisation import Remat
 from metaopt.estimators.truncated import TruncatedEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import Normalization, check_differentiable, normalize
@@ -25,7 +26,7 @@ class TruncatedBackprop(TruncatedEstimator):
     """
 
     normalization: Normalization = "none"
-    remat: runs.Remat = "step"
+    remat: Remat = "step"
 
     def __post_init__(self) -> None:
         check_differentiable(self.normalization)

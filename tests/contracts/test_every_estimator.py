@@ -15,10 +15,12 @@ from toys import Poisoned, Spike, ToyRegression
 from metaopt.estimators import (
     GPES,
     Context,
+    ForwardMode,
     FullBackprop,
     FullES,
     InverseVariance,
     NoiseReuseES,
+    OnlineForwardMode,
     PersistentES,
     PersistentESWithBackprop,
     Reparameterised,
@@ -41,11 +43,13 @@ ESTIMATORS = {
     "reparameterised": Reparameterised(Poisoned(), 16, 3, Fixed(6)),
     "inverse_variance": InverseVariance(Poisoned(), 16, 3, Fixed(6)),
     "full_backprop": FullBackprop(Poisoned(), 16, Fixed(6)),
+    "forward_mode": ForwardMode(Poisoned(), 16, Fixed(6)),
+    "online_forward_mode": OnlineForwardMode(Poisoned(), 16, 3, Fixed(6)),
     "truncated_backprop": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6)),
     "truncated_backprop_sqrt": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6), remat="sqrt"),
 }
-WHOLE_RUNS = (FullES, FullBackprop)
-ONE_SIGN = (TruncatedBackprop, FullBackprop)
+WHOLE_RUNS = (FullES, FullBackprop, ForwardMode)
+ONE_SIGN = (TruncatedBackprop, FullBackprop, ForwardMode, OnlineForwardMode)
 DIFFERENTIATED = (*ONE_SIGN, PersistentESWithBackprop, Reparameterised, InverseVariance)
 THETA = jnp.float32(-1.0)
 KEYS = jax.random.split(jax.random.key(0), 4)
@@ -140,9 +144,10 @@ def test_a_run_that_is_not_finite_starts_anew(estimator):
     if isinstance(estimator, WHOLE_RUNS):
         pytest.skip("has no runs between calls")
     _, state = run(estimator, 1, spike=float("nan"))
-    bad = jnp.isnan(
-        state.state.states.factor[:, 0] if hasattr(state.state, "states") else state.state.factor
-    )
+    inner = state.state
+    for name in ("states", "state"):  # of both signs; of a run with its derivatives
+        inner = getattr(inner, name, inner)
+    bad = jnp.isnan(inner.factor.reshape(16, -1)[:, 0])
     assert bool(jnp.any(bad))
     np.testing.assert_array_equal(jnp.where(bad, state.age, 0), jnp.where(bad, state.length, 0))
 
@@ -181,7 +186,7 @@ def test_sign_normalization(estimator):
     assert abs(float(signed.gradient)) > abs(float(plain.gradient))
 
 
-@pytest.mark.parametrize("remat", ["step", "sqrt"])
+@pytest.mark.parametrize("remat", ["step", "sqrt", "treeverse"])
 def test_rematerialisation_changes_nothing_but_memory(remat):
     """7 steps: segments of 3 and a rest, for sqrt."""
     theta = jnp.asarray([-2.0, -3.0])

@@ -75,6 +75,15 @@ def test_one_step_of_gradient_descent_by_hand():
     assert after.loss_scales is scales
 
 
+def test_a_step_out_of_the_domain_is_put_back():
+    clip = lambda meta_params: {**meta_params, "w": np.clip(meta_params["w"], -1.5, 0.5)}
+    script = lambda weights, round: ([usable(weights.outer_step)], [])
+    state, pool, _ = run(script, 2, project=clip)
+    np.testing.assert_array_equal(pool.broadcasts[1].meta_params["w"], [0.0, 0.0])
+    np.testing.assert_array_equal(state.meta_params["w"], [-1.0, 0.5])
+    np.testing.assert_array_equal(state.meta_params["b"], -0.5)
+
+
 def test_the_state_of_the_outer_optimizer_goes_from_step_to_step():
     learner = Learner(dataclasses.replace(SGD, options=(("momentum", 0.5),)), num_steps=10)
     state = learner.init(START)

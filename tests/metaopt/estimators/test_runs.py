@@ -9,6 +9,7 @@ import pytest
 from toys import InfluenceBalancing, Line
 
 from metaopt.estimators import Context, runs
+from metaopt.estimators.rematerialisation import scan
 from metaopt.horizons import Fixed, LinearCurriculum, LogUniform
 from taskset.base import NoData
 
@@ -113,7 +114,7 @@ def test_losses_are_finite_when_those_within_are_for_both_signs(bad):
     assert runs.all_finite(losses[1], jnp.asarray([True, True, True]))
 
 
-@pytest.mark.parametrize("remat", ["none", "step", "sqrt"])
+@pytest.mark.parametrize("remat", ["none", "step", "sqrt", "treeverse"])
 @pytest.mark.parametrize("num_steps", [1, 4, 7])
 def test_an_unroll_is_a_loop_over_steps(remat, num_steps):
     problem, theta, state = InfluenceBalancing(), jnp.float32(0.5), jnp.ones(23)
@@ -131,3 +132,17 @@ def test_the_losses_of_an_unroll_go_on_from_its_state():
     state, first = runs.unroll(problem, theta, jnp.zeros(()), NoData(), KEY, 3)
     _, second = runs.unroll(problem, theta, state, NoData(), KEY, 2)
     assert first.tolist() + second.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
+
+
+def test_what_rematerialisation_keeps():
+    """In states: all; 2 sqrt(n); 2 log2(n); and some that the program needs besides."""
+
+    def loss(state, remat):
+        step = lambda state, key: (jnp.sin(state), None)
+        return jnp.sum(scan(step, state, jax.random.split(KEY, 1024), remat)[0])
+
+    state = jnp.ones(10_000)
+    program = jax.jit(jax.grad(loss), static_argnums=1)
+    for remat, states in {"step": 1024, "sqrt": 64, "treeverse": 20}.items():
+        memory = program.lower(state, remat).compile().memory_analysis()
+        assert 0.95 * states < memory.temp_size_in_bytes / state.nbytes < states + 12

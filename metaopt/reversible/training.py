@@ -1,0 +1,224 @@
+"""Inner training in fixed point: forwards, and back to the bit.
+
+Forwards and back are two programs, and both have to compute the same gradient to the bit. So both
+take it between barriers, which the compiler does not fuse across; and the step that is
+differentiated has a gradient of its own, for one that is shared is compiled with its derivative.
+
+Where integers have 64 bits, what is here runs under `jax.enable_x64`, and what the user wrote as
+the user has it.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from metaopt.dynamics import Averages, AveragesState
+from metaopt.hyperparameter_training import HyperparameterTraining
+from metaopt.learned_optimizers.base import MetaParams
+from metaopt.reversible import information_buffer
+from metaopt.reversible.fixed_point import FixedPoint
+from metaopt.reversible.information_buffer import Buffer
+from taskset.base import Dataset, Key, Params, Task
+from taskset.errors import InputError
+
+
+class Reals(NamedTuple):
+    """What a step takes and returns, in floating point."""
+
+    params: Params
+    averages: tuple[Any, ...]
+
+
+class Exact(NamedTuple):
+    """The same as integers, and what it takes to go back; one entry a tensor."""
+
+    params: list[jax.Array]
+    averages: list[jax.Array]  # those of the first average, then those of the second
+    buffers: list[Buffer]  # of the averages
+    fits: jax.Array  # [] bool, whether no number ever was too large
+
+
+def reversible_dynamics(problem: HyperparameterTraining, meta_params: MetaParams) -> Averages:
+    """The dynamics of `problem`; raises `InputError` where its steps cannot be undone."""
+    dynamics = problem.dynamics(meta_params)
+    if not isinstance(dynamics, Averages):
+        raise InputError(
+            f"{type(dynamics).__name__} cannot be run backwards; use Momentum or Adam of "
+            "metaopt.dynamics, or FullBackprop"
+        )
+    return dynamics
+
+
+@dataclasses.dataclass(frozen=True)
+class ReversibleTraining:
+    """The steps of one run."""
+
+    problem: HyperparameterTraining
+    meta_params: MetaParams
+    data: Dataset
+    task: Task
+    like: Params  # of the shapes and dtypes of the parameters
+    keys: Key  # of the steps, [num_steps]
+    form: FixedPoint
+    least_decay: float  # of those that are only known when the program runs
+    x64: bool  # whether the user has 64-bit numbers
+
+    def dynamics(self, meta_params: MetaParams) -> Averages:
+        """The dynamics, with decays that can be undone."""
+        return reversible_dynamics(self.problem, meta_params).map_decays(self.form.round_decay)
+
+    def step(self, meta_params: MetaParams, reals: Reals, step: jax.Array, key: Key) -> Reals:
+        """A step in floating point: what is differentiated."""
+        gradients = self._gradient(meta_params, reals.params, key)
+        state = AveragesState(step, reals.averages)
+        updates, state = self.dynamics(meta_params).update(gradients, state, reals.params)
+        return Reals(jax.tree.map(jnp.add, reals.params, updates), state.averages)
+
+    def encode(self, start: Reals) -> Exact:
+        """The start of the run as integers."""
+        averages = self._encode_averages(start.averages)
+        sizes = zip(averages, self._num_words(), strict=True)
+        buffers = [Buffer.empty(x.shape, num_words, self.form) for x, num_words in sizes]
+        return Exact(self._encode_params(start.params), averages, buffers, jnp.ones((), bool))
+
+    def decode(self, exact: Exact) -> Reals:
+        """What the integers stand for."""
+        return Reals(self._decode_params(exact), self._decode_averages(exact))
+
+    def forwards(self, start: Exact) -> tuple[Exact, list[jax.Array]]:
+        """The end of the run, and when each average spilled words, [num_steps] bool each."""
+
+        def advance(exact: Exact, inputs: tuple[jax.Array, Key]) -> tuple[Exact, list[jax.Array]]:
+            step, key = inputs
+            entries = zip(exact.averages, self._numerators(step), exact.buffers, strict=True)
+            products = [information_buffer.multiply(*entry, self.form) for entry in entries]
+            added = self._contributions(exact, step, key)
+            averages = [c + x for (c, _, _), x in zip(products, added, strict=True)]
+            exact = exact._replace(averages=averages, buffers=[buffer for _, buffer, _ in products])
+            moves = self._moves(exact, step)
+            params = [x + move for x, move in zip(exact.params, moves, strict=True)]
+            fit = [self.form.fits(x) for x in params + averages]
+            exact = exact._replace(params=params, fits=exact.fits & jnp.all(jnp.stack(fit)))
+            return exact, [spilled for _, _, spilled in products]
+
+        end, spilled = jax.lax.scan(advance, start, (self._steps, self.keys))
+        full = jnp.any(jnp.stack([buffer.is_full for buffer in end.buffers]))
+        return end._replace(fits=end.fits & ~full), spilled
+
+    def backwards(
+        self, end: Exact, spilled: list[jax.Array], cotangents: tuple[MetaParams, Reals]
+    ) -> tuple[Exact, tuple[MetaParams, Reals]]:
+        """The start as it is reached from `end`, and the cotangents there.
+
+        `cotangents` are of the meta-parameters, and of the parameters and averages of the end.
+        """
+
+        def retreat(carry: tuple[Exact, tuple[MetaParams, Reals]], inputs: tuple[Any, ...]):
+            exact, (of_meta_params, of_reals) = carry
+            step, key, spilled = inputs
+            before = self._undo(exact, step, key, spilled)
+            reals = jax.lax.optimization_barrier(self.decode(before))
+            with jax.enable_x64(self.x64):
+                step_from = lambda meta_params, reals: self.step(meta_params, reals, step, key)
+                _, pull = jax.vjp(step_from, self.meta_params, reals)
+                more, of_reals = pull(of_reals)
+                of_meta_params = jax.tree.map(jnp.add, of_meta_params, more)
+            return (before, (of_meta_params, of_reals)), None
+
+        inputs = self._steps, self.keys, spilled
+        return jax.lax.scan(retreat, (end, cotangents), inputs, reverse=True)[0]
+
+    def is_start(self, reached: Exact, start: Reals) -> jax.Array:
+        """Whether going back led to `start`, to the bit: [] bool."""
+        expected = self._encode_params(start.params) + self._encode_averages(start.averages)
+        pairs = zip(reached.params + reached.averages, expected, strict=True)
+        same = [jnp.all(x == y) for x, y in pairs]
+        return jnp.all(jnp.stack(same + [buffer.is_empty for buffer in reached.buffers]))
+
+    @property
+    def _steps(self) -> jax.Array:
+        return jnp.arange(len(self.keys), dtype=jnp.int32)
+
+    def _undo(self, exact: Exact, step: jax.Array, key: Key, spilled: list[jax.Array]) -> Exact:
+        """The state before `step`."""
+        moves = self._moves(exact, step)
+        params = [x - move for x, move in zip(exact.params, moves, strict=True)]
+        exact = exact._replace(params=params)
+        added = self._contributions(exact, step, key)
+        products = [c - x for c, x in zip(exact.averages, added, strict=True)]
+        entries = zip(products, self._numerators(step), exact.buffers, spilled, strict=True)
+        undone = [information_buffer.divide(*entry, self.form) for entry in entries]
+        averages, buffers = ([entry[i] for entry in undone] for i in range(2))
+        return exact._replace(averages=averages, buffers=buffers)
+
+    def _gradient(self, meta_params: MetaParams, params: Params, key: Key) -> Params:
+        def loss(params: Params) -> jax.Array:
+            return self.problem.inner_loss(meta_params, self.task, params, self.data, key)
+
+        return jax.grad(loss)(params)
+
+    def _contributions(self, exact: Exact, step: jax.Array, key: Key) -> list[jax.Array]:
+        """What the gradient at the parameters adds to the averages."""
+        params = jax.lax.optimization_barrier(self._decode_params(exact))
+        with jax.enable_x64(self.x64):
+            gradient = self._gradient(self.meta_params, params, key)
+            gradient = jax.lax.optimization_barrier(gradient)
+            added = self.dynamics(self.meta_params).contributions(gradient, step, self.like)
+        return self._encode_averages(jax.lax.optimization_barrier(added))
+
+    def _moves(self, exact: Exact, step: jax.Array) -> list[jax.Array]:
+        """What the averages after a step add to the parameters."""
+        averages = jax.lax.optimization_barrier(self._decode_averages(exact))
+        with jax.enable_x64(self.x64):
+            moves = self.dynamics(self.meta_params).direction(averages, step, self.like)
+        return self._encode_params(jax.lax.optimization_barrier(moves))
+
+    def _numerators(self, step: jax.Array) -> list[jax.Array]:
+        """The decay of each average times 2^of_decays, [] each."""
+        with jax.enable_x64(self.x64):
+            decays = self.dynamics(self.meta_params).decays(step, self.like)
+        scale = 2.0**self.form.of_decays
+        return [jnp.round(x * scale).astype(self.form.signed) for x in jax.tree.leaves(decays)]
+
+    def _num_words(self) -> list[int]:
+        """Words that each average has to have room for."""
+        schedules = reversible_dynamics(self.problem, self.meta_params).decay_schedules
+        decays = [jax.tree.broadcast(schedule, self.like) for schedule in schedules]
+        of_steps = [self._known(decay) for decay in jax.tree.leaves(decays)]
+        return [information_buffer.num_words(decays, self.form) for decays in of_steps]
+
+    def _known(self, decay: Any) -> Sequence[float]:
+        """The decay of each step, or the least."""
+        num_steps = len(self.keys)
+        if isinstance(decay, Tracer):
+            return [self.least_decay] * num_steps
+        decays = np.asarray(decay, np.float64)
+        self.form.check_decays(decays)
+        of_steps = np.atleast_1d(decays)[:num_steps]
+        return [*of_steps, *[of_steps[-1]] * (num_steps - len(of_steps))]
+
+    def _encode_params(self, params: Params) -> list[jax.Array]:
+        return [self.form.encode(x, self.form.of_params) for x in jax.tree.leaves(params)]
+
+    def _encode_averages(self, averages: tuple[Any, ...]) -> list[jax.Array]:
+        pairs = zip(averages, self.form.of_averages, strict=False)
+        return [self.form.encode(x, f) for tree, f in pairs for x in jax.tree.leaves(tree)]
+
+    def _decode_params(self, exact: Exact) -> Params:
+        return self._decode(exact.params, self.form.of_params)
+
+    def _decode_averages(self, exact: Exact) -> tuple[Any, ...]:
+        each = len(exact.params)
+        parts = [exact.averages[i : i + each] for i in range(0, len(exact.averages), each)]
+        pairs = zip(parts, self.form.of_averages, strict=False)
+        return tuple(self._decode(part, fraction) for part, fraction in pairs)
+
+    def _decode(self, integers: list[jax.Array], fraction: int) -> Any:
+        leaves, structure = jax.tree.flatten(self.like)
+        pairs = zip(integers, leaves, strict=True)
+        return structure.unflatten([self.form.decode(x, fraction, y.dtype) for x, y in pairs])
