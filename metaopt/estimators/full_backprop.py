@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from metaopt.estimators import runs
 from metaopt.estimators.base import Context, Estimate, Objective, is_finite, mean_of_runs
+from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.whole_runs import WholeRunEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import Normalization, check_differentiable, normalize
@@ -59,7 +60,7 @@ class FullBackprop(WholeRunEstimator):
             (_, (loss, finite)), gradient = value_and_grad(meta_params, key)
             return gradient, loss, finite & is_finite(gradient)
 
-        results = jax.vmap(one_task)(jax.random.split(key, self.num_tasks))
+        results = jax.vmap(one_task)(split_over_tasks(key, self.num_tasks))
         return mean_of_runs(*results), state
 
     def _run(self, at: MetaParams, data: Dataset, key: Key) -> tuple[jax.Array, jax.Array]:
