@@ -82,7 +82,13 @@ KINDS: dict[type, dict[str, type]] = {
     },
     Horizon: {
         kind.__name__: kind
-        for kind in (Fixed, horizons.Uniform, horizons.LogUniform, horizons.LinearCurriculum)
+        for kind in (
+            Fixed,
+            horizons.Uniform,
+            horizons.LogUniform,
+            horizons.LinearCurriculum,
+            horizons.Phases,
+        )
     },
 }
 
