@@ -72,6 +72,7 @@ KINDS: dict[type, dict[str, type]] = {
             estimators.NoiseReuseES,
             estimators.GPES,
             estimators.PersistentESWithBackprop,
+            estimators.ResumedPersistentES,
             estimators.TruncatedES,
             estimators.FullES,
             estimators.TruncatedBackprop,
