@@ -169,3 +169,9 @@ class Phases(Horizon):
 
 def _to_multiple(length: jax.Array, truncation: int) -> jax.Array:
     return jnp.maximum(1, jnp.round(length / truncation)).astype(jnp.int32) * truncation
+
+
+# By the names that configurations have for them.
+KINDS: dict[str, type[Horizon]] = {
+    kind.__name__: kind for kind in (Fixed, Uniform, LogUniform, LinearCurriculum, Phases)
+}

@@ -81,16 +81,7 @@ KINDS: dict[type, dict[str, type]] = {
             estimators.InverseVariance,
         )
     },
-    Horizon: {
-        kind.__name__: kind
-        for kind in (
-            Fixed,
-            horizons.Uniform,
-            horizons.LogUniform,
-            horizons.LinearCurriculum,
-            horizons.Phases,
-        )
-    },
+    Horizon: dict(horizons.KINDS),
 }
 
 SCHEMA = strict_toml.Schema(kinds=KINDS, unnamed={InnerProblem: OF_EACH_TASK})
