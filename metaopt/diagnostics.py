@@ -18,17 +18,20 @@ class GradientNoise(NamedTuple):
     variance: float  # total, over all coordinates, of the gradient of a single run
     signal_to_noise: float  # squared norm of the true gradient over the variance of the mean
     cosine: float  # between the means of two halves of the runs, expected over all such halves
+    clear_share: float  # of coordinates over 2 standard errors from 0, where noise alone has .05
+    clearest: float  # standard errors that the mean of some coordinate is from 0; the greatest
 
 
 def gradient_noise(estimate: Estimate) -> GradientNoise:
     """The noise of an estimate of one worker, or of the weighted mean over many.
 
     With n runs, of gradients g_i and mean g, the sum of |g_i|^2 and |g|^2 suffice. The squared norm
-    of the true gradient is estimated without bias, so signal and cosine can be negative.
+    of the true gradient is estimated without bias, so signal and cosine can be negative. What is
+    said of coordinates is the mean over workers of what their own runs say.
     """
     num = float(estimate.weight)
     if num < 2:
-        return GradientNoise(np.nan, np.nan, np.nan)
+        return GradientNoise(*[np.nan] * len(GradientNoise._fields))
     leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(estimate.gradient)]
     squared_norm = sum(float(np.sum(np.square(leaf))) for leaf in leaves)
     variance = (float(estimate.metrics["squared_norms"]) - num * squared_norm) / (num - 1)
@@ -38,4 +41,6 @@ def gradient_noise(estimate: Estimate) -> GradientNoise:
             variance,
             float(np.float64(signal) / (variance / num)),
             float(np.float64(signal) / (signal + 2 * variance / num)),
+            float(estimate.metrics["clear_share"]) / num,
+            float(estimate.metrics["clearest"]) / num,
         )

@@ -8,6 +8,7 @@ any length is exact, only wasteful.
 
 import abc
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -128,5 +129,49 @@ class LinearCurriculum(Horizon):
         return round(min(self.start, self.end) * (1 - self.jitter)), max(self.start, self.end)
 
 
+@dataclasses.dataclass(frozen=True)
+class Phases(Horizon):
+    """One range of lengths after another; within a range they are log-uniform.
+
+    Phase i goes from outer step `starts[i]` to the next, with lengths from `shortest[i]` to
+    `longest[i]`, two equal ones for a fixed length. VeLO (arXiv:2211.09760): 100 to 20,000, then
+    200 to 20,000, then 200 to 200,000.
+    """
+
+    starts: tuple[int, ...] = (0, 1000)
+    shortest: tuple[int, ...] = (100, 200)
+    longest: tuple[int, ...] = (1000, 2000)
+
+    def __post_init__(self) -> None:
+        if not len(self.starts) == len(self.shortest) == len(self.longest):
+            raise InputError(
+                f"horizon: {len(self.starts)} starts, {len(self.shortest)} shortest and "
+                f"{len(self.longest)} longest; every phase has one of each"
+            )
+        if self.starts[:1] != (0,) or any(b <= a for a, b in itertools.pairwise(self.starts)):
+            raise InputError(f"horizon: starts are {list(self.starts)}; they have to grow from 0")
+        for shortest, longest in zip(self.shortest, self.longest, strict=True):
+            LogUniform(shortest, longest)  # refuses what is the wrong way round
+
+    def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
+        phase = jnp.sum(outer_step >= jnp.asarray(self.starts)) - 1
+        low, high = (jnp.log(jnp.asarray(x, jnp.float32)) for x in (self.shortest, self.longest))
+        drawn = jax.random.uniform(key, (), minval=low[phase], maxval=high[phase])
+        return _to_multiple(jnp.exp(drawn), truncation)
+
+    def bounds(self) -> tuple[int, int]:
+        return min(self.shortest), max(self.longest)
+
+    def check(self, truncation: int) -> None:
+        for shortest, longest in zip(self.shortest, self.longest, strict=True):
+            LogUniform(shortest, longest).check(truncation)
+
+
 def _to_multiple(length: jax.Array, truncation: int) -> jax.Array:
     return jnp.maximum(1, jnp.round(length / truncation)).astype(jnp.int32) * truncation
+
+
+# By the names that configurations have for them.
+KINDS: dict[str, type[Horizon]] = {
+    kind.__name__: kind for kind in (Fixed, Uniform, LogUniform, LinearCurriculum, Phases)
+}

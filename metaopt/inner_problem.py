@@ -10,7 +10,7 @@ import optax
 
 from metaopt.corruption import Corruption
 from metaopt.learned_optimizers.base import LearnedOptimizer, MetaParams
-from taskset.base import Dataset, Key, Params, Task, TaskFamily
+from taskset.base import Dataset, Key, Params, Split, Task, TaskFamily
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +75,8 @@ class OptimizerTraining(InnerProblem):
     of that split: one more forward pass, and an optimizer that generalises (Metz et al. 2019,
     https://arxiv.org/abs/1810.10180, section 5). Corrupted minibatches, and several of them, are
     also drawn after the update, from whichever split.
+
+    Optimizers that ask for it see a validation loss of each step, from the split "inner_valid".
     """
 
     family: TaskFamily
@@ -109,14 +111,18 @@ class OptimizerTraining(InnerProblem):
     def step(
         self, meta_params: MetaParams, state: InnerState, data: Dataset, key: Key
     ) -> tuple[InnerState, jax.Array]:
-        key_batch, key_loss, key_outer = jax.random.split(key, 3)
+        needs_valid = self.optimizer.needs_valid_value
+        key_batch, key_loss, key_outer, *keys_valid = jax.random.split(key, 3 + needs_valid)
         batch = data.sample("train", key_batch, self.family.batch_size)
         loss, grads = jax.value_and_grad(state.task.loss)(state.params, batch, key_loss)
+        valid = {}
+        if needs_valid:
+            valid["valid_value"] = self._loss(state, data, "inner_valid", *keys_valid)
         late = state.late
         if late is not None:
             grads, late = _delayed(grads, late)
         updates, opt_state = self._optimizer(meta_params).update(
-            grads, state.opt_state, state.params, value=loss
+            grads, state.opt_state, state.params, value=loss, **valid
         )
         params = optax.apply_updates(state.params, updates)
         state = InnerState(state.task, params, opt_state, late)
@@ -129,15 +135,24 @@ class OptimizerTraining(InnerProblem):
     ) -> jax.Array:
         del meta_params
 
-        def batch_loss(key: Key) -> jax.Array:
-            key_batch, key_loss = jax.random.split(key)
-            batch = data.sample(self.outer_split, key_batch, self.family.batch_size)
-            batch = self.corruption.apply(batch, jax.random.fold_in(key_batch, 0))
-            return state.task.loss(state.params, batch, key_loss)
-
+        batch_loss = lambda key: self._loss(state, data, self.outer_split, key, self.corruption)
         if self.outer_batches == 1:
             return batch_loss(key)
         return jnp.mean(jax.vmap(batch_loss)(jax.random.split(key, self.outer_batches)))
+
+    def _loss(
+        self,
+        state: InnerState,
+        data: Dataset,
+        split: Split,
+        key: Key,
+        corruption: Corruption = Corruption(),
+    ) -> jax.Array:
+        """The loss of `state` on a minibatch of `split`, [] float32."""
+        key_batch, key_loss = jax.random.split(key)
+        batch = data.sample(split, key_batch, self.family.batch_size)
+        batch = corruption.apply(batch, jax.random.fold_in(key_batch, 0))
+        return state.task.loss(state.params, batch, key_loss)
 
     def _optimizer(self, meta_params: MetaParams) -> optax.GradientTransformationExtraArgs:
         return self.optimizer.as_optax(meta_params, num_steps=self.num_steps)

@@ -41,15 +41,17 @@ class Learner:
 
     def update(self, state: OuterState, estimate: Estimate) -> OuterState:
         """One outer step. Pure, so it is the same on one machine and on a thousand."""
-        meta_params, opt_state = _apply(self, estimate.gradient, state.opt_state, state.meta_params)
+        meta_params, opt_state = _apply(self, estimate, state.opt_state, state.meta_params)
         return state._replace(step=state.step + 1, meta_params=meta_params, opt_state=opt_state)
 
 
 @jax.jit(static_argnums=0)
-def _apply(learner: Learner, gradient: MetaParams, opt_state: Any, meta_params: MetaParams):
+def _apply(learner: Learner, estimate: Estimate, opt_state: Any, meta_params: MetaParams):
     optimizer = learner.optimizer.build(learner.num_steps)
     with jax.numpy_dtype_promotion("standard"):  # optax raises float to the power of int
-        updates, opt_state = optimizer.update(gradient, opt_state, meta_params)
+        updates, opt_state = optimizer.update(
+            estimate.gradient, opt_state, meta_params, value=estimate.meta_loss
+        )
         return optax.apply_updates(meta_params, updates), opt_state
 
 

@@ -1,4 +1,9 @@
-"""The optimizer of the meta-parameters: any of optax, by name, with clipping and a schedule."""
+"""The optimizer of the meta-parameters: one of optax, by name, or a learned one that was exported.
+
+A learned optimizer that trains learned optimizers is the self-training of Metz et al. 2020
+(https://arxiv.org/abs/2009.11243, section 5). It needs gradients clipped to 0.1, and is good for
+about as many steps as it was meta-trained for.
+"""
 
 import dataclasses
 import inspect
@@ -7,6 +12,7 @@ import re
 
 import optax
 
+from metaopt import exports
 from taskset.errors import InputError, unknown_name
 
 SCHEDULES = ("constant", "cosine", "linear")
@@ -14,11 +20,14 @@ SCHEDULES = ("constant", "cosine", "linear")
 
 @dataclasses.dataclass(frozen=True)
 class OuterOptimizer:
-    """An optax optimizer that follows the outer gradient.
+    """What follows the outer gradient.
 
     The gradient is clipped per coordinate, then by its global norm; then come the optimizer,
     decoupled weight decay, and the learning rate: a linear warm-up from 0, then the schedule down
     to `final_fraction` of the peak at the last outer step.
+
+    A learned optimizer, from the export at `path`, takes the place of the named one, its options
+    and the learning rate; what it is told is the meta-loss and the number of outer steps.
     """
 
     name: str = "adam"  # an optax optimizer that takes `learning_rate`
@@ -30,6 +39,7 @@ class OuterOptimizer:
     clip: float | None = None  # per coordinate (Metz et al. 2020, arXiv:2009.11243, use 0.1)
     clip_norm: float | None = None
     options: tuple[tuple[str, float], ...] = ()  # further arguments of the optax optimizer
+    path: str | None = None  # of an exported learned optimizer
 
     def __post_init__(self) -> None:
         if self.name not in optimizer_names():
@@ -54,22 +64,25 @@ class OuterOptimizer:
                 raise InputError(f"outer {field} is {value}; it must be positive, or left out")
 
     def build(self, num_steps: int) -> optax.GradientTransformationExtraArgs:
-        """The optax optimizer for a run of `num_steps` outer steps."""
+        """The optax optimizer for a run of `num_steps` outer steps.
+
+        Raises `InputError` when what is at `path` is no sound export.
+        """
         clip = optax.identity() if self.clip is None else optax.clip(self.clip)
         norm = (
             optax.identity()
             if self.clip_norm is None
             else optax.clip_by_global_norm(self.clip_norm)
         )
+        decay = optax.add_decayed_weights(-self.weight_decay)
+        if self.path is not None:
+            learned = exports.load(self.path, num_steps=num_steps)
+            return optax.chain(clip, norm, learned, decay)
         # At rate 1 the optimizer gives the negative direction, so decay and rate apply to it after.
         direction = getattr(optax, self.name)(learning_rate=1.0, **dict(self.options))
-        return optax.chain(
-            clip,
-            norm,
-            direction,
-            optax.add_decayed_weights(-self.weight_decay),
-            optax.scale_by_schedule(self.rate(num_steps)),
-        )
+        rate = optax.scale_by_schedule(self.rate(num_steps))
+        chain = optax.chain(clip, norm, direction, decay, rate)
+        return optax.with_extra_args_support(chain)
 
     def rate(self, num_steps: int) -> optax.Schedule:
         """The learning rate by outer step."""

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -118,10 +118,17 @@ def step_record(done: OuterStep, seconds: float, inner_steps: int, alive: int) -
         "inner_steps_per_second": inner_steps / seconds,
         "workers_alive": alive,
         "staleness": max(age),
+        "effective_staleness": _mean_age(age, used),
         "tasks": _by_task(used),
         "dropped": dict(Counter(loss.cause for loss in dropped)),
         "losses": [loss._asdict() for loss in dropped],
     }
+
+
+def _mean_age(age: Sequence[int], used: Sequence[WorkerResult]) -> float:
+    """Outer steps that the gradient is behind: the mean over the runs that it is the mean of."""
+    weights = [float(result.estimate.weight) for result in used]
+    return sum(w * a for w, a in zip(weights, age, strict=True)) / sum(weights)
 
 
 def _by_task(used: tuple[WorkerResult, ...]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ import tyro
 
 from metaopt import estimators, horizons, learned_optimizers
 from metaopt.corruption import Corruption
+from metaopt.estimators import devices
 from metaopt.estimators.base import GradientEstimator
 from metaopt.horizons import Fixed, Horizon
 from metaopt.inner_problem import InnerProblem, OptimizerTraining
@@ -71,6 +72,7 @@ KINDS: dict[type, dict[str, type]] = {
             estimators.NoiseReuseES,
             estimators.GPES,
             estimators.PersistentESWithBackprop,
+            estimators.ResumedPersistentES,
             estimators.TruncatedES,
             estimators.FullES,
             estimators.TruncatedBackprop,
@@ -81,10 +83,7 @@ KINDS: dict[type, dict[str, type]] = {
             estimators.InverseVariance,
         )
     },
-    Horizon: {
-        kind.__name__: kind
-        for kind in (Fixed, horizons.Uniform, horizons.LogUniform, horizons.LinearCurriculum)
-    },
+    Horizon: dict(horizons.KINDS),
 }
 
 SCHEMA = strict_toml.Schema(kinds=KINDS, unnamed={InnerProblem: OF_EACH_TASK})
@@ -123,10 +122,13 @@ class Workers:
     # asynchronous: an outer step takes whatever has arrived, and is not reproducible
     mode: Literal["synchronous", "asynchronous"] = "synchronous"
     max_staleness: int = 0  # outer steps; older results are dropped
+    devices: int = 1  # of each worker, that its estimates are divided among
 
     def __post_init__(self) -> None:
         if self.number < 1:
             raise InputError(f"workers.number is {self.number}; it must be at least 1")
+        if self.devices < 1:
+            raise InputError(f"workers.devices is {self.devices}; it must be at least 1")
         if self.pool == "in-process" and self.mode == "asynchronous":
             raise InputError(
                 "workers.mode 'asynchronous' needs workers that run side by side; "
@@ -231,6 +233,7 @@ class RunConfig:
         if not 0 < stddev < math.inf:
             raise InputError(f"estimator.stddev is {stddev}; it must be positive and finite")
         self.horizon.check(getattr(self.estimator, "truncation", 1))
+        devices.check_divides(self.estimator.num_tasks, self.workers.devices)
 
     @property
     def horizon(self) -> Horizon:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from metaopt.estimators import devices
 from metaopt.estimators.base import Context, GradientEstimator
 from taskset import costs
 from taskset.base import Dataset
@@ -73,9 +74,12 @@ def measure(config: RunConfig) -> Cost:
     estimator, data, meta_params = _first_worker(config)
     key, context = jax.random.key(config.seed), Context()
     start = time.perf_counter()
-    state = jax.jit(estimator.init)(meta_params, data, key, context)
     # As workers compile it, so that one finds in the compilation cache what the other left there.
-    estimate = jax.jit(estimator.estimate, donate_argnums=1)
+    # This machine may have fewer devices than that of a worker.
+    num_devices = config.workers.devices
+    num_devices = num_devices if num_devices <= jax.local_device_count() else 1
+    init, estimate = devices.programs(estimator, num_devices)
+    state = init(meta_params, data, key, context)
     program = estimate.lower(meta_params, state, data, key, context).compile()
     _, state = jax.block_until_ready(program(meta_params, state, data, key, context))
     compiled = time.perf_counter()

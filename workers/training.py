@@ -98,7 +98,7 @@ def worker_specs(config: RunConfig) -> list[WorkerSpec]:
     estimators = config.estimators()
     stream = config.stream() if config.mixture else None
     return [
-        WorkerSpec(index, task, estimators[task], config.seed, stream)
+        WorkerSpec(index, task, estimators[task], config.seed, stream, config.workers.devices)
         for index, task in enumerate(config.assignment)
     ]
 

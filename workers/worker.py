@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaopt.aggregate import Weights, WorkerResult
+from metaopt.estimators import devices
 from metaopt.estimators.base import Context, GradientEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
@@ -36,6 +37,7 @@ class WorkerSpec:
     estimator: GradientEstimator
     seed: int  # of the run, the same for all workers
     stream: TaskStream | None = None  # where its tasks come from, when not always the same
+    num_devices: int = 1  # of its process, that an estimate is divided among
 
     def build(self) -> "Worker":
         """The worker. Raises `InputError` when its data are not there."""
@@ -60,7 +62,7 @@ class Worker:
         self.spec = spec
         self._state: Any = None
         self._num_done = 0
-        self._data: Dataset = spec.at(0).estimator.problem.load_data()
+        self._data = self._placed(spec.at(0).estimator.problem.load_data())
         self._clock = clock()
 
     def compute(self, weights: Weights) -> WorkerResult:
@@ -74,8 +76,8 @@ class Worker:
         if begins:
             self._state = None  # before the next task takes memory
         if begins or estimator.problem.num_shards > 1:
-            self._data = estimator.problem.load_shard(self._num_done)
-        init, estimate = programs(_program(estimator))
+            self._data = self._placed(estimator.problem.load_shard(self._num_done))
+        init, estimate = programs(_program(estimator), self.spec.num_devices)
         scale = weights.loss_scales.get(task) or self._loss_scale(task)
         context = Context(np.array(weights.outer_step, np.int32), scale)
         key_init, key_estimate = _keys(
@@ -112,7 +114,7 @@ class Worker:
             return
         # The task of the estimate that the state came from; at its end, the state is of no use.
         estimator = self.spec.at(num_done - 1).estimator
-        self._data = estimator.problem.load_data()
+        self._data = self._placed(estimator.problem.load_data())
         template = jax.eval_shape(
             estimator.init, meta_params, self._data, jax.random.key(0), Context()
         )
@@ -122,6 +124,9 @@ class Worker:
         leaves = [self._from_numpy(path, snapshot[path], leaf) for path, leaf in wanted.items()]
         self._state = jax.tree.unflatten(jax.tree.structure(template), leaves)
         self._num_done = num_done
+
+    def _placed(self, data: Dataset) -> Dataset:
+        return devices.on_each(data, self.spec.num_devices)
 
     def _loss_scale(self, task: str) -> LossScale:
         """The scale of a task that the learner knows none of."""
@@ -151,9 +156,12 @@ def _program(estimator: GradientEstimator) -> GradientEstimator:
 
 
 @functools.lru_cache(maxsize=LIVE_PROGRAMS)
-def programs(estimator: GradientEstimator) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`init` and `estimate` compiled, shared by workers of this process with equal estimators."""
-    return jax.jit(estimator.init), jax.jit(estimator.estimate, donate_argnums=1)
+def programs(estimator: GradientEstimator, num_devices: int = 1) -> devices.Programs:
+    """`init` and `estimate` compiled, shared by workers of this process with equal estimators.
+
+    Raises `InputError` where this process has fewer devices.
+    """
+    return devices.programs(estimator, num_devices)
 
 
 @jax.jit

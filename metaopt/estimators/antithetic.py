@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 from metaopt.estimators import runs
 from metaopt.estimators.base import Estimate, mean_of_runs
+from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.rematerialisation import Remat
 from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
@@ -33,7 +34,7 @@ class PairLoss(NamedTuple):
 def keys_of_tasks(key: Key, num_tasks: int, num: int = 3) -> tuple[Key, ...]:
     """`num` keys of every task, each [num_tasks]."""
     split = jax.vmap(lambda key: jax.random.split(key, num))
-    return tuple(jnp.moveaxis(split(jax.random.split(key, num_tasks)), 1, 0))
+    return tuple(jnp.moveaxis(split(split_over_tasks(key, num_tasks)), 1, 0))
 
 
 def draw(keys: Key, meta_params: MetaParams, stddev: float, kind: Perturbations) -> MetaParams:

@@ -16,6 +16,9 @@ from taskset.base import Dataset, Key
 # What the losses of a whole run come to: their mean, the outer loss of its end, or the least.
 Objective: TypeAlias = Literal["mean", "final", "minimum"]
 
+CLEAREST = 1000.0  # standard errors; more is not told apart from no error at all
+TINY = 1e-30
+
 
 class Estimate(NamedTuple):
     """An estimate of d(outer objective)/d(meta-parameters); what is no gradient is [] float32."""
@@ -74,10 +77,12 @@ class GradientEstimator(abc.ABC):
 def mean_of_runs(gradients: MetaParams, losses: jax.Array, usable: jax.Array) -> Estimate:
     """The mean over usable runs: gradients, leaves [num_tasks, ...], and losses, [num_tasks].
 
-    Its metrics are "nonfinite_runs", the runs that are not usable, and "squared_norms", the sum
-    over the others of the squared norms of their gradients; `diagnostics` makes sense of it.
+    Its metrics are "nonfinite_runs", the runs that are not usable, and over the others sums of the
+    squared norms of their gradients, "squared_norms", and of what `_clarity` says of their mean, as
+    often as there are runs, "clear_share" and "clearest"; `diagnostics` makes sense of them.
     """
     weight = jnp.sum(usable).astype(jnp.float32)
+    clear_share, clearest = _clarity(usable, gradients)
     return Estimate(
         gradient=jax.tree.map(lambda g: mean_over(usable, g), gradients),
         meta_loss=mean_over(usable, losses),
@@ -85,8 +90,30 @@ def mean_of_runs(gradients: MetaParams, losses: jax.Array, usable: jax.Array) ->
         metrics={
             "nonfinite_runs": usable.size - weight,
             "squared_norms": jnp.sum(jnp.where(usable, _squared_norms(gradients), 0.0)),
+            "clear_share": weight * clear_share,
+            "clearest": weight * clearest,
         },
     )
+
+
+def _clarity(usable: jax.Array, gradients: MetaParams) -> tuple[jax.Array, jax.Array]:
+    """How far the mean of each coordinate is from 0, in standard errors.
+
+    Returns the share of the coordinates where it is over 2, and the greatest, up to `CLEAREST`,
+    each [] float32; 0 where there are not two runs. `gradients` have leaves [num_tasks, ...].
+    """
+
+    def standard_errors(values: jax.Array) -> jax.Array:
+        num = jnp.maximum(jnp.sum(usable), 1).astype(values.dtype)
+        error = jnp.sqrt(variance_over(usable, values) / num)
+        mean = jnp.abs(mean_over(usable, values))
+        ratio = jnp.where(mean > CLEAREST * error, CLEAREST, mean / jnp.maximum(error, TINY))
+        return jnp.where(mean > 0, ratio, 0.0).astype(jnp.float32).reshape(-1)
+
+    ratios = jnp.concatenate([standard_errors(leaf) for leaf in jax.tree.leaves(gradients)])
+    enough = jnp.sum(usable) >= 2
+    share, greatest = jnp.mean((ratios > 2).astype(jnp.float32)), jnp.max(ratios)
+    return jnp.where(enough, share, 0.0), jnp.where(enough, greatest, 0.0)
 
 
 def _squared_norms(gradients: MetaParams) -> jax.Array:
@@ -104,6 +131,13 @@ def mean_over(usable: jax.Array, values: jax.Array) -> jax.Array:
     mask = usable.reshape(usable.shape + (1,) * (values.ndim - 1))
     total = jnp.sum(jnp.where(mask, values, 0.0), axis=0)
     return total / jnp.maximum(jnp.sum(usable), 1).astype(values.dtype)
+
+
+def variance_over(usable: jax.Array, values: jax.Array) -> jax.Array:
+    """The variance over runs of `values`, as `mean_over` takes them; 0 with fewer than two."""
+    num = jnp.maximum(jnp.sum(usable), 2).astype(values.dtype)
+    squares = jnp.square(values - mean_over(usable, values)[None])
+    return mean_over(usable, squares) * num / (num - 1)
 
 
 def is_finite(tree: MetaParams) -> jax.Array:

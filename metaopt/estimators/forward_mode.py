@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from metaopt.estimators import runs, sensitivities
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
+from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.sensitivities import Sensitive
 from metaopt.estimators.truncated import TruncatedEstimator
 from metaopt.estimators.whole_runs import DifferentiatedRuns, RunGradient, RunKeys
@@ -112,7 +113,7 @@ class OnlineForwardMode(TruncatedEstimator):
             return runs.advance(run, after, self.truncation, usable), gradient, loss, usable
 
         state, gradients, losses, usable = jax.vmap(one_task)(
-            state, jax.random.split(key, self.num_tasks)
+            state, split_over_tasks(key, self.num_tasks)
         )
         return mean_of_runs(gradients, losses, usable), state
 

@@ -22,6 +22,7 @@ from jax.flatten_util import ravel_pytree
 from metaopt.attachment import is_detached
 from metaopt.estimators import runs
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
+from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.real_leaves import real_leaves, with_real_leaves
 from metaopt.estimators.truncated import TruncatedEstimator
 from metaopt.hyperparameter_training import HyperparameterTraining
@@ -108,7 +109,8 @@ class Implicit(TruncatedEstimator):
             run, key = inputs
             return self._differentiate(meta_params, run, data, key, context)
 
-        keys_train, keys_loss = jax.random.split(key, (2, self.num_tasks))
+        key_train, key_loss = jax.random.split(key)
+        keys_train, keys_loss = (split_over_tasks(k, self.num_tasks) for k in (key_train, key_loss))
         state = jax.vmap(train)(state, keys_train)
         # One after another, for solvers factorise matrices.
         results = jax.lax.map(differentiate, (state, keys_loss))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import antithetic, runs
-from metaopt.estimators.base import Context, Estimate, mean_of_runs, mean_over
+from metaopt.estimators.base import Context, Estimate, mean_of_runs, variance_over
 from metaopt.estimators.reparameterised import ReparameterisedEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.base import Dataset, Key
@@ -80,16 +80,11 @@ def combined(es: MetaParams, backprop: MetaParams, usable: jax.Array) -> MetaPar
     """
 
     def combine(es: jax.Array, backprop: jax.Array) -> jax.Array:
-        es_variance, variance = _variance(es, usable), _variance(backprop, usable)
+        es_variance, variance = (
+            variance_over(usable, samples) + SMALLEST_VARIANCE for samples in (es, backprop)
+        )
         share = jnp.where(jnp.isfinite(variance), 1 / (1 + variance / es_variance), 0.0)[None]
         by_share = lambda share, samples: jnp.where(share > 0, share * samples, 0.0)
         return by_share(1 - share, es) + by_share(share, backprop)
 
     return jax.tree.map(combine, es, backprop)
-
-
-def _variance(samples: jax.Array, usable: jax.Array) -> jax.Array:
-    """Of single samples, [num_tasks, ...]: leaves [...]."""
-    num = jnp.maximum(jnp.sum(usable), 2).astype(samples.dtype)
-    squares = jnp.square(samples - mean_over(usable, samples)[None])
-    return mean_over(usable, squares) * num / (num - 1) + SMALLEST_VARIANCE

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss
 from metaopt.estimators.base import Context, Estimate
+from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.rematerialisation import Remat
 from metaopt.estimators.truncated import AntitheticEstimator
 from metaopt.learned_optimizers.base import MetaParams
@@ -60,7 +61,7 @@ class PersistentEstimator(AntitheticEstimator, abc.ABC):
     ) -> runs.Run:
         run = super().init(meta_params, data, key, context)
         # What starts within a period has the perturbation of that period from the start.
-        keys = jax.random.split(jax.random.fold_in(key, 0), self.num_tasks)
+        keys = split_over_tasks(jax.random.fold_in(key, 0), self.num_tasks)
         noise = self._draw(keys, meta_params)
         noise = jax.vmap(_only_where)(run.age % self.noise_period != 0, noise)
         return run._replace(state=run.state._replace(noise=noise, total_noise=noise))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators.base import Context
+from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.rematerialisation import Remat, scan
 from metaopt.horizons import Horizon
 from metaopt.inner_problem import InnerProblem
@@ -34,7 +35,7 @@ def start_staggered(
     runs: only the first pass is shorter.
     """
     key_phase, key_run = jax.random.split(key)
-    keys = jax.random.split(key_run, num_tasks)
+    keys = split_over_tasks(key_run, num_tasks)
     runs = jax.vmap(lambda key: _begin(start, horizon, truncation, key, context))(keys)
     place = jnp.arange(num_tasks, dtype=jnp.float32)
     share = (place + jax.random.uniform(key_phase, dtype=jnp.float32)) / num_tasks

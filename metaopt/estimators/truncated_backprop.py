@@ -11,6 +11,7 @@ import jax
 
 from metaopt.estimators import runs
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
+from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.rematerialisation import Remat
 from metaopt.estimators.truncated import TruncatedEstimator
 from metaopt.learned_optimizers.base import MetaParams
@@ -63,6 +64,6 @@ class TruncatedBackprop(TruncatedEstimator):
             return run, gradient, loss, finite & is_finite(gradient)
 
         state, gradients, losses, usable = jax.vmap(one_task)(
-            state, jax.random.split(key, self.num_tasks)
+            state, split_over_tasks(key, self.num_tasks)
         )
         return mean_of_runs(gradients, losses, usable), state

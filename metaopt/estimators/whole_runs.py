@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators.base import Context, Estimate, GradientEstimator, mean_of_runs
+from metaopt.estimators.devices import split_over_tasks
 from metaopt.horizons import Fixed, Horizon
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import Normalization, check_differentiable, normalize
@@ -90,7 +91,7 @@ class DifferentiatedRuns(WholeRunEstimator, abc.ABC):
             keys = RunKeys.split(key, self._num_steps)
             return self._differentiate(meta_params, data, keys, context)
 
-        runs = jax.vmap(one_run)(jax.random.split(key, self.num_tasks))
+        runs = jax.vmap(one_run)(split_over_tasks(key, self.num_tasks))
         estimate = mean_of_runs(runs.gradient, runs.loss, runs.usable)
         more = {name: jnp.sum(metric) for name, metric in runs.metrics.items()}
         return estimate._replace(metrics=estimate.metrics | more), state

@@ -25,9 +25,13 @@ class LearnedOptimizer(abc.ABC):
 
     `constants` are the numbers that the architecture fixes. They are written into exports, so that
     a file never means something else to another version; only kinds that are exported need them.
+
+    Training gives `valid_value` to the `update` of kinds with `needs_valid_value`: the loss of the
+    parameters before it, on a minibatch that no gradient is computed from.
     """
 
     constants: ClassVar[Mapping[str, Any]]
+    needs_valid_value: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, key: Key) -> MetaParams:

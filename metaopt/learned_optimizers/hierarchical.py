@@ -99,8 +99,11 @@ class Hierarchical(LearnedOptimizer):
 
     Besides `value`, the training loss, `update` takes `valid_value`: a validation loss, [], at any
     interval; the paper has one every 10 steps. A step without one passes none, or NaN. The port
-    spends a call on it, which counts as a step; here it comes with a step.
+    spends a call on it, which counts as a step; here it comes with a step. Meta-training gives one
+    with every step: runs side by side could not do with fewer evaluations.
     """
+
+    needs_valid_value: ClassVar[bool] = True
 
     constants: ClassVar[Mapping[str, Any]] = {
         "decays": DECAYS,

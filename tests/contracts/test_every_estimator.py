@@ -24,6 +24,7 @@ from metaopt.estimators import (
     PersistentES,
     PersistentESWithBackprop,
     Reparameterised,
+    ResumedPersistentES,
     TruncatedBackprop,
     TruncatedES,
 )
@@ -40,6 +41,7 @@ ESTIMATORS = {
     "gpes": GPES(Poisoned(), 16, 3, Fixed(12), noise_steps=6),
     "persistent_es_of_final_loss": PersistentES(Poisoned(), 16, 3, Fixed(6), objective="final"),
     "persistent_es_with_backprop": PersistentESWithBackprop(Poisoned(), 16, 3, Fixed(6)),
+    "resumed_persistent_es": ResumedPersistentES(Poisoned(), 16, 3, Fixed(6)),
     "reparameterised": Reparameterised(Poisoned(), 16, 3, Fixed(6)),
     "inverse_variance": InverseVariance(Poisoned(), 16, 3, Fixed(6)),
     "full_backprop": FullBackprop(Poisoned(), 16, Fixed(6)),

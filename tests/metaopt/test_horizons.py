@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaopt.horizons import Fixed, LinearCurriculum, LogUniform, Uniform
+from metaopt.horizons import Fixed, LinearCurriculum, LogUniform, Phases, Uniform
 from taskset.errors import InputError
 
 STEP = jnp.int32(0)
@@ -30,6 +30,7 @@ def curriculum(horizon, outer_step, truncation):
         LogUniform(100, 2000),
         LinearCurriculum(100, 1000, 10),
         LinearCurriculum(250, 1000, 10, jitter=0.2),
+        Phases((0, 10), (100, 150), (1000, 150)),
     ],
 )
 def test_lengths_are_integers_within_the_bounds_and_multiples_of_the_truncation(horizon):
@@ -49,6 +50,32 @@ def test_the_logarithm_is_uniform():
     # The variance of a sample variance of a uniform distribution: stddev^4 (9/5 - 1) / num.
     assert abs(logs.var() - stddev**2) < 4 * stddev**2 * math.sqrt(0.8 / num)
     assert set(draws(LogUniform(2, 4), 1000, 2)) == {2, 4}  # both ends are drawn
+
+
+def test_phases_are_log_uniform_between_their_bounds():
+    phases = Phases((0, 10, 20), (100, 40, 200), (2000, 40, 400))
+    key = jax.random.key(0)
+    at = lambda step: int(phases.length(key, jnp.int32(step), 1))
+    assert at(0) == at(9) == int(LogUniform(100, 2000).length(key, STEP, 1))
+    assert at(10) == at(19) == 40
+    assert at(20) == at(10**6) == int(LogUniform(200, 400).length(key, STEP, 1))
+    assert phases.bounds() == (40, 2000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((0, 5), (100,), (200, 300)), "2 starts, 1 shortest and 2 longest"),
+        (((1,), (100,), (200,)), r"starts are \[1\]; they have to grow from 0"),
+        (((0, 5, 5), (1, 1, 1), (2, 2, 2)), "have to grow"),
+        (((0,), (300,), (200,)), "shortest must be at most longest"),
+    ],
+)
+def test_phases_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Phases(*arguments)
+    with pytest.raises(InputError, match="horizon 50 is not a multiple of the truncation 20"):
+        Phases((0, 1), (20, 50), (40, 80)).check(20)
 
 
 def test_uniform_lengths_are_equally_likely():

@@ -97,6 +97,34 @@ def trained(problem, data):
     return states, losses
 
 
+class MomentumWithValidation(Momentum):
+    """Keeps the validation loss in the place of the training loss."""
+
+    needs_valid_value = True
+
+    def as_optax(self, meta_params, *, num_steps=None):
+        seen = super().as_optax(meta_params, num_steps=num_steps)
+        show = lambda *args, valid_value, **extra: seen.update(*args, value=valid_value)
+        return optax.GradientTransformationExtraArgs(seen.init, show)
+
+
+def test_a_validation_loss_is_of_inner_valid_and_for_those_that_ask():
+    data = Regressions().load_data()
+    plain, _ = trained(problem(), data)
+    asked, _ = trained(dataclasses.replace(problem(), optimizer=MomentumWithValidation()), data)
+    off, _ = trained(
+        dataclasses.replace(problem(), optimizer=MomentumWithValidation()),
+        tampered(data, "inner_valid"),
+    )
+    one, two = asked[0], off[0]
+    assert same(one.params, two.params) and not same(one.opt_state.value, two.opt_state.value)
+    before = problem().init(RATE, data, jax.random.key(0))
+    key_batch, key_loss = jax.random.split(jax.random.split(KEYS[0], 4)[3])
+    loss = before.task.loss(before.params, data.sample("inner_valid", key_batch, 5), key_loss)
+    np.testing.assert_allclose(one.opt_state.value, loss, rtol=1e-6)
+    assert not same(plain[0].opt_state.value, one.opt_state.value)
+
+
 def same(one, other):
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     return all(np.array_equal(x, y) for x, y in pairs)

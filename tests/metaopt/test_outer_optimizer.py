@@ -8,6 +8,8 @@ import numpy as np
 import optax
 import pytest
 
+import metaopt
+from metaopt.learned_optimizers import LearnableMomentum
 from metaopt.outer_optimizer import OuterOptimizer, optimizer_names
 from taskset.errors import InputError
 
@@ -134,3 +136,20 @@ def test_pickles_to_an_equal_value_of_equal_hash():
     copy = pickle.loads(pickle.dumps(optimizer))
     assert copy == optimizer and hash(copy) == hash(optimizer)
     assert copy != OuterOptimizer("sgd", clip=0.2, options=(("momentum", 0.5),))
+
+
+def test_an_exported_optimizer_takes_the_place_of_name_and_rate(tmp_path):
+    learned = LearnableMomentum(learning_rate=0.5, momentum=0.8)
+    weights = learned.init(jax.random.key(0))
+    path = str(metaopt.export(tmp_path / "learned", learned, weights))
+    found = updates_of(OuterOptimizer(path=path, clip=1.0, weight_decay=0.1), [GRADIENTS] * 2)
+    clipped = jax.tree.map(lambda g: jnp.clip(g, -1.0, 1.0), GRADIENTS)
+    for name, param in PARAMS.items():
+        for momentum, update in zip((1.0, 1.8), found, strict=True):
+            expected = -0.5 * momentum * clipped[name] - 0.1 * param
+            np.testing.assert_allclose(update[name], expected, rtol=1e-5)
+
+
+def test_what_is_no_export_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is not an export"):
+        OuterOptimizer(path=str(tmp_path)).build(10)

@@ -18,6 +18,8 @@ def _result(worker: int, task: str, loss: float, weight: float, outer_step: int 
         metrics={
             "nonfinite_runs": np.float32(4.0 - weight),
             "squared_norms": np.float32(30.0 * weight),
+            "clear_share": np.float32(0.5 * weight),
+            "clearest": np.float32(worker * weight),
         },
     )
     return WorkerResult(worker, task, outer_step, estimate, 0.5)
@@ -41,6 +43,9 @@ def test_step_record():
     assert record["inner_steps_per_second"] == 300.0
     assert record["workers_alive"] == 5
     assert record["staleness"] == 2
+    assert record["effective_staleness"] == 2 * 2.0 / 8
+    assert record["gradient_noise"]["clear_share"] == 0.5
+    assert record["gradient_noise"]["clearest"] == pytest.approx((1 * 2 + 2 * 2) / 8)
     assert record["dropped"] == {"stale": 2, "late": 1}
     assert record["losses"][0] == {"cause": "stale", "worker": 3, "task": "b", "staleness": 5}
     assert record["tasks"]["a"]["meta_loss"] == pytest.approx((4 * 1 + 2 * 3) / 6)

@@ -13,7 +13,9 @@ from pathlib import Path
 import jax
 import pytest
 
+import metaopt
 from metaopt import checkpoint, telemetry
+from metaopt.learned_optimizers import LearnableMomentum
 from workers import cli, run_folder
 
 ENDLESS = 10**6
@@ -124,6 +126,18 @@ def test_the_same_bits_on_ray(config: Path, tmp_path: Path, ray_address: str):
     on_ray = ["--workers.pool", "ray", "--address", ray_address]
     assert _train(*flags, "--out", str(tmp_path / "there"), *on_ray) == 0
     assert _arrays(tmp_path / "here", 6) == _arrays(tmp_path / "there", 6)
+
+
+def test_a_learned_outer_optimizer_goes_on_to_the_same_bits(config: Path, tmp_path: Path):
+    learned = LearnableMomentum(learning_rate=0.01)
+    path = metaopt.export(tmp_path / "learned", learned, learned.init(jax.random.key(0)))
+    flags = ["--config", str(config), f"--outer-optimizer={path}"]
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    assert _train(*flags, "--out", str(run), "--learner.num-steps", "3") == 0
+    assert _train("--resume", str(run), "--learner.num-steps", "6") == 0
+    assert _train(*flags, "--out", str(whole), "--learner.num-steps", "6") == 0
+    assert _arrays(run, 6) == _arrays(whole, 6)
+    assert f'path = "{path}"' in (run / "config.toml").read_text()
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from workers.validation import Best
 # What may be otherwise when a run goes on; all the rest makes it what it is.
 CHANGEABLE = ("learner.num_steps", "workers.pool", "workers.address", "checkpoint", "validation")
 
+SHORT = {"--outer-optimizer": "--learner.optimizer.path"}  # flags with another name besides
+
 LABEL_WIDTH = 13  # of the plan
 
 
@@ -36,6 +38,8 @@ class Train:
 
     SIGTERM and Ctrl-C end the run after the outer step in progress, with a checkpoint and status
     143 or 130; a second Ctrl-C ends it at once. --resume goes on from a checkpoint.
+
+    --outer-optimizer PATH is --learner.optimizer.path PATH: self-training.
     """
 
     config: Path | None = None  # TOML file
@@ -102,7 +106,7 @@ class Train:
 
 def parse(arguments: Sequence[str], prog: str) -> Train:
     """The command that `arguments` describe: the defaults, then the file, then the flags."""
-    first, rest = flags.take(arguments, r"config|resume|(.+\.)?kind")
+    first, rest = flags.take(_spelled_out(arguments), r"config|resume|(.+\.)?kind")
     file, resume = (
         Path(first.pop(name)) if name in first else None for name in ("config", "resume")
     )
@@ -117,6 +121,11 @@ def parse(arguments: Sequence[str], prog: str) -> Train:
     if resume and path:
         _check_unchanged(config.load(path), command.settings)
     return command
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    parts = (argument.partition("=") for argument in arguments)
+    return ["".join((SHORT.get(name, name), equals, value)) for name, equals, value in parts]
 
 
 def _check_unchanged(before: RunConfig, after: RunConfig) -> None:

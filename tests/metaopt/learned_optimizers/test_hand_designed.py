@@ -111,3 +111,27 @@ def test_bad_input_is_refused():
     params = {"a": jnp.ones(2), "b": jnp.ones(2)}
     with pytest.raises(InputError, match="rates for 3 tensors, and the parameters have 2"):
         transformation.update(params, transformation.init(params), params)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [LearnableSGD(0.1), LearnableMomentum(0.03), LearnableAdam(0.05)],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
+def test_the_minimum_found_of_a_line_of_minima_is_the_projection_of_the_start(optimizer):
+    """(x - y)^2 / 2 from (0.8, -0.3): x + y stays, x - y goes (recipes/implicit_regularisation)."""
+    transformation = optimizer.as_optax(optimizer.init(jax.random.key(0)))
+    loss = lambda point: 0.5 * jnp.square(point[0] - point[1])
+
+    def step(carry, _):
+        point, state = carry
+        updates, state = transformation.update(jax.grad(loss)(point), state, point)
+        return (optax.apply_updates(point, updates), state), None
+
+    @jax.jit
+    def run(start):
+        return jax.lax.scan(step, (start, transformation.init(start)), length=200)[0][0]
+
+    x, y = np.asarray(run(jnp.asarray([0.8, -0.3])), np.float64)
+    assert x + y == pytest.approx(0.5, abs=1e-5)
+    assert abs(x - y) < 0.1 * 1.1
