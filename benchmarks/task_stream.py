@@ -78,6 +78,7 @@ def main(
             others = others[: None if buckets == "padded" else workers]
             row = {"buckets": buckets, "state": "steady", **run(names, workers, others=others)}
             rows.append(row)
+            print(row, file=sys.stderr)
             continue
         with tempfile.TemporaryDirectory() as cache:
             for state in ("cold", "warm") if warm else ("cold",):
