@@ -30,6 +30,7 @@ import safetensors.numpy
 from metaopt import golden, model_card
 from metaopt.checkpoint import write_durably
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
+from metaopt.learned_optimizers.base import meta_param_shapes
 from metaopt.learned_optimizers.wrappers import wrapped
 from taskset.errors import InputError, unknown_name
 
@@ -179,7 +180,7 @@ def read(path: str | os.PathLike[str]) -> Exported:
     arrays = _checked(_arrays(path / MODEL), optimizer, str(path / MODEL))
     if config["sha256"].get(MODEL) != hashlib.sha256((path / MODEL).read_bytes()).hexdigest():
         raise InputError(f"{path / MODEL} does not have its checksum in {CONFIG}: it was changed")
-    shapes = jax.eval_shape(optimizer.init, jax.random.key(0))
+    shapes = meta_param_shapes(optimizer)
     leaves = [jnp.asarray(arrays[name]) for name in _named(shapes)]
     meta_params = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return Exported(optimizer, meta_params, config["provenance"])
@@ -221,9 +222,9 @@ def _build(kind: str, arguments: Mapping[str, Any], file: Path) -> LearnedOptimi
             )
     optimizer = KINDS[kind](**arguments)
     try:
-        jax.eval_shape(optimizer.init, jax.random.key(0))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{file}: {optimizer} cannot be built; an argument is wrong") from error
+        meta_param_shapes(optimizer)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     return optimizer
 
 
@@ -237,7 +238,7 @@ def _checked(
     arrays: Mapping[str, Any], optimizer: LearnedOptimizer, what: str
 ) -> dict[str, np.ndarray]:
     """`arrays` as numpy, when they are the meta-parameters of `optimizer`; else `InputError`."""
-    wanted = _named(jax.eval_shape(optimizer.init, jax.random.key(0)))
+    wanted = _named(meta_param_shapes(optimizer))
     for name in sorted(set(wanted).symmetric_difference(arrays)):
         verb = "lack" if name in wanted else "have an unknown"
         raise InputError(f"{what} {verb} {name!r}, for {type(optimizer).__name__}")

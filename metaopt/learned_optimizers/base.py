@@ -11,6 +11,7 @@ import optax
 from jax.core import Tracer
 
 from taskset.base import Key
+from taskset.errors import InputError
 
 PARAMS_REQUIRED = (
     "a learned optimizer looks at the parameters: call update(gradients, state, params)"
@@ -25,9 +26,20 @@ class LearnedOptimizer(abc.ABC):
 
     `constants` are the numbers that the architecture fixes. They are written into exports, so that
     a file never means something else to another version; only kinds that are exported need them.
+    `uses` names what it looks at where it is given: "value", "valid_value" or "num_steps".
     """
 
     constants: ClassVar[Mapping[str, Any]]
+    uses: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        """How many numbers of what enter, for each "parameter", "tensor" or "run"."""
+        return {}
+
+    def num_features(self, level: str) -> int:
+        """How many numbers enter for each "parameter", "tensor" or "run"."""
+        return sum(self.features[level].values())
 
     @abc.abstractmethod
     def init(self, key: Key) -> MetaParams:
@@ -46,6 +58,19 @@ class LearnedOptimizer(abc.ABC):
         `num_steps`, the announced length of training, is used by architectures that know their
         horizon and ignored by the others. `update` raises `ValueError` without `params`.
         """
+
+
+def meta_param_shapes(optimizer: LearnedOptimizer) -> MetaParams:
+    """The meta-parameters as shapes and dtypes; nothing is computed.
+
+    Raises `InputError` where a field of the optimizer has a value that it cannot be built with.
+    """
+    try:
+        return jax.eval_shape(optimizer.init, jax.random.key(0))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{optimizer} cannot be built; an argument is wrong") from error
 
 
 def transformation(

@@ -75,6 +75,7 @@ class Celo(LearnedOptimizer):
         "schedule_multiple": SCHEDULE_MULTIPLE,
         "forget_bias": FORGET_BIAS,
     }
+    uses: ClassVar[tuple[str, ...]] = ("value", "num_steps")
 
     lstm_size: int = 64
     hidden_size: int = 4  # of the MLP
@@ -83,13 +84,20 @@ class Celo(LearnedOptimizer):
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        return {
+            "parameter": factored_features.EXTENDED_FEATURES,
+            "run": schedule_features.FEATURES,
+        }
+
     def init(self, key: Key) -> MetaParams:
         key_mlp, key_lstm, key_start, key_output = jax.random.split(key, 4)
         hidden = (self.hidden_size, self.hidden_size)
         return {
-            "mlp": init_network(key_mlp, (factored_features.NUM_EXTENDED, *hidden, NUM_OUTPUTS)),
+            "mlp": init_network(key_mlp, (self.num_features("parameter"), *hidden, NUM_OUTPUTS)),
             "schedule": {
-                "lstm": init_lstm(key_lstm, schedule_features.NUM_FEATURES, self.lstm_size),
+                "lstm": init_lstm(key_lstm, self.num_features("run"), self.lstm_size),
                 "start": init_lstm_state(key_start, self.lstm_size),
                 "output": init_network(key_output, (self.lstm_size, 1))["layer0"],
             },

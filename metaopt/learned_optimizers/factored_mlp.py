@@ -23,8 +23,8 @@ from metaopt.learned_optimizers.base import (
 from metaopt.learned_optimizers.factored_features import (
     CONSTANTS,
     FACTORED_DECAYS,
+    FEATURES,
     MOMENTUM_DECAYS,
-    NUM_FEATURES,
     SECOND_MOMENT_DECAYS,
     Decays,
     Inputs,
@@ -56,8 +56,12 @@ class FactoredMLP(LearnedOptimizer):
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        return {"parameter": {**FEATURES, "time": len(TIME_SCALES)}}
+
     def init(self, key: Key) -> MetaParams:
-        sizes = (NUM_FEATURES + len(TIME_SCALES), self.hidden_size, self.hidden_size, 2)
+        sizes = (self.num_features("parameter"), self.hidden_size, self.hidden_size, 2)
         return {
             "network": init_network(key, sizes),
             "momentum_decay": jnp.zeros(len(MOMENTUM_DECAYS), jnp.float32),

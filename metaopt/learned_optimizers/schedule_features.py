@@ -12,10 +12,10 @@ import numpy as np
 FRACTIONS = (0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1)  # of training
 NUM_AVERAGES = 10
 SHORTEST_HALF_LIFE = 10  # inner steps; the longest is the length of training
-NUM_FEATURES = len(FRACTIONS) + NUM_AVERAGES - 1
 CAP = 2.0  # a loss counts as at most this times the largest average
 LEAST_DISTANCE = 1e-8  # of an average above the least of a shorter one
 FIRST_STEPS = 2  # without features of the loss
+FEATURES = {"share of training done": len(FRACTIONS), "trend of the loss": NUM_AVERAGES - 1}
 CONSTANTS = {
     "fractions": FRACTIONS,
     "num_loss_averages": NUM_AVERAGES,

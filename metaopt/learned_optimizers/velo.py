@@ -82,6 +82,7 @@ class VeLO(LearnedOptimizer):
         "log": (LOG_LIMIT, LOG_EPSILON, STATISTIC_MULTIPLE),
         "forget_bias": FORGET_BIAS,
     }
+    uses: ClassVar[tuple[str, ...]] = ("value", "num_steps")
 
     lstm_size: int = 512
     bank_size: int = 256
@@ -91,20 +92,26 @@ class VeLO(LearnedOptimizer):
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        of_tensor = {
+            **schedule_features.FEATURES,
+            "mean second moment": 1,
+            "variances of momenta": len(factored_features.MOMENTUM_DECAYS),
+            "variance of the second moment": 3 if self.released else 1,
+            "number of axes": MAX_RANK + 1,
+        }
+        return {"parameter": factored_features.EXTENDED_FEATURES, "tensor": of_tensor}
+
     def init(self, key: Key) -> MetaParams:
         key_mix, key_lstm, key_start, key_heads, key_bank = jax.random.split(key, 5)
-        num_inputs = schedule_features.NUM_FEATURES + 1 + 3 + (3 if self.released else 1)
-        num_inputs += MAX_RANK + 1
+        num_inputs = self.num_features("tensor")
         layer = lambda key, *sizes: init_network(key, sizes)["layer0"]
         keys = jax.random.split(key_mix, 3)
         between = num_inputs if self.released else self.lstm_size
         key_mixture, key_rate = jax.random.split(key_heads)
-        mlp_sizes = (
-            factored_features.NUM_EXTENDED,
-            self.hidden_size,
-            self.hidden_size,
-            NUM_OUTPUTS,
-        )
+        hidden = (self.hidden_size, self.hidden_size)
+        mlp_sizes = (self.num_features("parameter"), *hidden, NUM_OUTPUTS)
         bank_keys = jax.random.split(key_bank, self.bank_size)
         return {
             "straight": layer(keys[0], num_inputs, self.lstm_size),
