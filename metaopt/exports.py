@@ -31,7 +31,7 @@ from metaopt import golden, model_card
 from metaopt.checkpoint import write_durably
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
 from metaopt.learned_optimizers.base import meta_param_shapes
-from metaopt.learned_optimizers.wrappers import wrapped
+from metaopt.learned_optimizers.wrappers import AccumulatorDtype, wrapped
 from taskset.errors import InputError, unknown_name
 
 FORMAT_VERSION = 1
@@ -130,14 +130,17 @@ def load(
     learning_rate: optax.ScalarOrSchedule = 1.0,
     weight_decay: jax.typing.ArrayLike = 0.0,
     mask: Any = None,
+    accumulator_dtype: AccumulatorDtype = "float32",
+    base_params: Any = None,
     check: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     """The exported optimizer at `path`, ready for any optax training loop.
 
     `update(gradients, state, params, value=loss)`; `value` is optional. `num_steps` announces the
     length of training. `learning_rate`, a number or a schedule, multiplies the updates;
-    `weight_decay` and `mask` are those of `learned_optimizers.wrappers.wrapped`. With `check` the
-    reference trajectory is run first, which takes some seconds.
+    `weight_decay`, `mask`, `accumulator_dtype` and `base_params` are those of
+    `learned_optimizers.wrappers.wrapped`. With `check` the reference trajectory is run first, which
+    takes some seconds.
 
     Raises `InputError` when a file is missing, damaged or of another format, when a meta-parameter
     has the wrong shape, dtype or is not finite, and when the trajectory is not the reference.
@@ -149,7 +152,12 @@ def load(
             _check_trajectory(exported, path)
     transformation = exported.optimizer.as_optax(exported.meta_params, num_steps=num_steps)
     return wrapped(
-        transformation, learning_rate=learning_rate, weight_decay=weight_decay, mask=mask
+        transformation,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
+        accumulator_dtype=accumulator_dtype,
+        base_params=base_params,
     )
 
 
