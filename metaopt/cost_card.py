@@ -80,7 +80,8 @@ def _flops(optimizer: LearnedOptimizer, meta_params: MetaParams, shape: tuple[in
 
     param = jax.ShapeDtypeStruct(shape, jnp.float32)
     state, loss = _state(optimizer, meta_params, shape), jax.ShapeDtypeStruct((), jnp.float32)
-    counted = jax.jit(update).lower(meta_params, param, state, loss).cost_analysis()
+    lowered = jax.jit(update).lower(meta_params, param, state, loss)
+    counted = lowered.cost_analysis() or {}
     flops = counted.get("flops", 0.0) + counted.get("transcendentals", 0.0)
     return flops / math.prod(shape)
 
