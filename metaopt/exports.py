@@ -30,7 +30,8 @@ import safetensors.numpy
 from metaopt import golden, model_card
 from metaopt.checkpoint import write_durably
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
-from metaopt.learned_optimizers.wrappers import wrapped
+from metaopt.learned_optimizers.base import meta_param_shapes
+from metaopt.learned_optimizers.wrappers import AccumulatorDtype, wrapped
 from taskset.errors import InputError, unknown_name
 
 FORMAT_VERSION = 1
@@ -129,14 +130,17 @@ def load(
     learning_rate: optax.ScalarOrSchedule = 1.0,
     weight_decay: jax.typing.ArrayLike = 0.0,
     mask: Any = None,
+    accumulator_dtype: AccumulatorDtype = "float32",
+    base_params: Any = None,
     check: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     """The exported optimizer at `path`, ready for any optax training loop.
 
     `update(gradients, state, params, value=loss)`; `value` is optional. `num_steps` announces the
     length of training. `learning_rate`, a number or a schedule, multiplies the updates;
-    `weight_decay` and `mask` are those of `learned_optimizers.wrappers.wrapped`. With `check` the
-    reference trajectory is run first, which takes some seconds.
+    `weight_decay`, `mask`, `accumulator_dtype` and `base_params` are those of
+    `learned_optimizers.wrappers.wrapped`. With `check` the reference trajectory is run first, which
+    takes some seconds.
 
     Raises `InputError` when a file is missing, damaged or of another format, when a meta-parameter
     has the wrong shape, dtype or is not finite, and when the trajectory is not the reference.
@@ -148,7 +152,12 @@ def load(
             _check_trajectory(exported, path)
     transformation = exported.optimizer.as_optax(exported.meta_params, num_steps=num_steps)
     return wrapped(
-        transformation, learning_rate=learning_rate, weight_decay=weight_decay, mask=mask
+        transformation,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
+        accumulator_dtype=accumulator_dtype,
+        base_params=base_params,
     )
 
 
@@ -179,7 +188,7 @@ def read(path: str | os.PathLike[str]) -> Exported:
     arrays = _checked(_arrays(path / MODEL), optimizer, str(path / MODEL))
     if config["sha256"].get(MODEL) != hashlib.sha256((path / MODEL).read_bytes()).hexdigest():
         raise InputError(f"{path / MODEL} does not have its checksum in {CONFIG}: it was changed")
-    shapes = jax.eval_shape(optimizer.init, jax.random.key(0))
+    shapes = meta_param_shapes(optimizer)
     leaves = [jnp.asarray(arrays[name]) for name in _named(shapes)]
     meta_params = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return Exported(optimizer, meta_params, config["provenance"])
@@ -221,9 +230,9 @@ def _build(kind: str, arguments: Mapping[str, Any], file: Path) -> LearnedOptimi
             )
     optimizer = KINDS[kind](**arguments)
     try:
-        jax.eval_shape(optimizer.init, jax.random.key(0))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{file}: {optimizer} cannot be built; an argument is wrong") from error
+        meta_param_shapes(optimizer)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     return optimizer
 
 
@@ -237,7 +246,7 @@ def _checked(
     arrays: Mapping[str, Any], optimizer: LearnedOptimizer, what: str
 ) -> dict[str, np.ndarray]:
     """`arrays` as numpy, when they are the meta-parameters of `optimizer`; else `InputError`."""
-    wanted = _named(jax.eval_shape(optimizer.init, jax.random.key(0)))
+    wanted = _named(meta_param_shapes(optimizer))
     for name in sorted(set(wanted).symmetric_difference(arrays)):
         verb = "lack" if name in wanted else "have an unknown"
         raise InputError(f"{what} {verb} {name!r}, for {type(optimizer).__name__}")

@@ -111,7 +111,7 @@ class OptimizerTraining(InnerProblem):
     def step(
         self, meta_params: MetaParams, state: InnerState, data: Dataset, key: Key
     ) -> tuple[InnerState, jax.Array]:
-        needs_valid = self.optimizer.needs_valid_value
+        needs_valid = "valid_value" in self.optimizer.uses
         key_batch, key_loss, key_outer, *keys_valid = jax.random.split(key, 3 + needs_valid)
         batch = data.sample("train", key_batch, self.family.batch_size)
         loss, grads = jax.value_and_grad(state.task.loss)(state.params, batch, key_loss)

@@ -40,6 +40,8 @@ COMMANDS = {
     "tasks time": Entry("tasks", "TasksTime", "measure how long a step of tasks takes"),
     "tasks check": Entry("tasks", "TasksCheck", "put a task family of your own to the test"),
     "tasks curves": Entry("task_curves", "TasksCurves", "run a search space on tasks"),
+    "optimizers list": Entry("optimizers", "OptimizersList", "list the learned optimizers"),
+    "optimizers show": Entry("optimizers", "OptimizersShow", "show one, and what it costs"),
     "data list": Entry("data", "DataList", "list the data sets"),
     "data prepare": Entry("data", "DataPrepare", "put a data set on disk"),
     "data verify": Entry("data", "DataVerify", "check a data set on disk against its fingerprint"),

@@ -18,12 +18,14 @@ from metaopt.learned_optimizers.per_parameter_mlp import PerParameterMLP as PerP
 from metaopt.learned_optimizers.per_parameter_mlp_2019 import (
     PerParameterMLP2019 as PerParameterMLP2019,
 )
+from metaopt.learned_optimizers.star import STAR as STAR
 from metaopt.learned_optimizers.velo import VeLO as VeLO
 
 # What a configuration file, a checkpoint and an export can name.
 KINDS: dict[str, type[LearnedOptimizer]] = {
     kind.__name__: kind
     for kind in (
+        STAR,
         Celo,
         Celo2,
         CoordinatewiseLSTM,

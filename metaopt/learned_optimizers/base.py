@@ -11,6 +11,7 @@ import optax
 from jax.core import Tracer
 
 from taskset.base import Key
+from taskset.errors import InputError
 
 PARAMS_REQUIRED = (
     "a learned optimizer looks at the parameters: call update(gradients, state, params)"
@@ -25,13 +26,22 @@ class LearnedOptimizer(abc.ABC):
 
     `constants` are the numbers that the architecture fixes. They are written into exports, so that
     a file never means something else to another version; only kinds that are exported need them.
-
-    Training gives `valid_value` to the `update` of kinds with `needs_valid_value`: the loss of the
-    parameters before it, on a minibatch that no gradient is computed from.
+    `uses` names what it looks at where it is given: "value", "valid_value" or "num_steps". Training
+    gives a "valid_value" to those that use it: the loss of the parameters before the update, on a
+    minibatch that no gradient is computed from.
     """
 
     constants: ClassVar[Mapping[str, Any]]
-    needs_valid_value: ClassVar[bool] = False
+    uses: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        """How many numbers of what enter, for each "parameter", "tensor" or "run"."""
+        return {}
+
+    def num_features(self, level: str) -> int:
+        """How many numbers enter for each "parameter", "tensor" or "run"."""
+        return sum(self.features[level].values())
 
     @abc.abstractmethod
     def init(self, key: Key) -> MetaParams:
@@ -50,6 +60,19 @@ class LearnedOptimizer(abc.ABC):
         `num_steps`, the announced length of training, is used by architectures that know their
         horizon and ignored by the others. `update` raises `ValueError` without `params`.
         """
+
+
+def meta_param_shapes(optimizer: LearnedOptimizer) -> MetaParams:
+    """The meta-parameters as shapes and dtypes; nothing is computed.
+
+    Raises `InputError` where a field of the optimizer has a value that it cannot be built with.
+    """
+    try:
+        return jax.eval_shape(optimizer.init, jax.random.key(0))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{optimizer} cannot be built; an argument is wrong") from error
 
 
 def transformation(

@@ -6,7 +6,8 @@ looks at how far training is and how the loss goes, and its output o multiplies 
 
     -0.001 * 0.1 exp(o) (root mean square of the parameters of the tensor) d exp(0.001 m).
 
-The paper trains the MLP first, without schedule (o = 0), and then the schedule alone.
+The paper trains the MLP first, without schedule (o = 0), and then the schedule alone. In its
+released code two layers are before the LSTM, of which one is rectified: with `released` here too.
 """
 
 import dataclasses
@@ -65,7 +66,7 @@ class CeloState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Celo(LearnedOptimizer):
-    """21,600 meta-parameters, 159 of them in the MLP."""
+    """21,600 meta-parameters, or 35,808 as released, 159 of them in the MLP."""
 
     constants: ClassVar[Mapping[str, Any]] = {
         **factored_features.CONSTANTS,
@@ -75,23 +76,40 @@ class Celo(LearnedOptimizer):
         "schedule_multiple": SCHEDULE_MULTIPLE,
         "forget_bias": FORGET_BIAS,
     }
+    uses: ClassVar[tuple[str, ...]] = ("value", "num_steps")
 
     lstm_size: int = 64
     hidden_size: int = 4  # of the MLP
     scheduled: bool = True  # false in the first phase of meta-training
+    released: bool = False  # whether with the layers of the released code
     default_num_steps: int = 2000  # where the length of training is not announced
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        return {
+            "parameter": factored_features.EXTENDED_FEATURES,
+            "run": schedule_features.FEATURES,
+        }
+
     def init(self, key: Key) -> MetaParams:
         key_mlp, key_lstm, key_start, key_output = jax.random.split(key, 4)
+        key_layers = jax.random.fold_in(key, 4)
         hidden = (self.hidden_size, self.hidden_size)
+        num_seen, released = self.num_features("run"), {}
+        if self.released:
+            layers = zip(("straight", "rectified"), jax.random.split(key_layers), strict=True)
+            sizes = (num_seen, self.lstm_size)
+            released = {name: init_network(key, sizes)["layer0"] for name, key in layers}
+        num_inputs = self.lstm_size if self.released else num_seen
         return {
-            "mlp": init_network(key_mlp, (factored_features.NUM_EXTENDED, *hidden, NUM_OUTPUTS)),
+            "mlp": init_network(key_mlp, (self.num_features("parameter"), *hidden, NUM_OUTPUTS)),
             "schedule": {
-                "lstm": init_lstm(key_lstm, schedule_features.NUM_FEATURES, self.lstm_size),
+                "lstm": init_lstm(key_lstm, num_inputs, self.lstm_size),
                 "start": init_lstm_state(key_start, self.lstm_size),
                 "output": init_network(key_output, (self.lstm_size, 1))["layer0"],
+                **released,
             },
         }
 
@@ -119,8 +137,12 @@ class Celo(LearnedOptimizer):
         ):
             del extra_args
             losses = schedule_features.observe(state.losses, value, num_steps)
-            seen = schedule_features.schedule_features(state.step, losses, num_steps)
-            cell = lstm(schedule["lstm"], seen[:, None], state.lstm)
+            seen = schedule_features.schedule_features(state.step, losses, num_steps, num_steps)
+            inputs = seen[:, None]
+            if self.released:
+                rectified = jax.nn.relu(dense(schedule["rectified"], inputs))
+                inputs = dense(schedule["straight"], inputs) + rectified
+            cell = lstm(schedule["lstm"], inputs, state.lstm)
             output = dense(schedule["output"], cell.output)[0, 0] * float(self.scheduled)
             scale = self.step_multiplier * SCHEDULE_MULTIPLE * jnp.exp(output)
 

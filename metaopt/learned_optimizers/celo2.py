@@ -73,9 +73,13 @@ class Celo2(LearnedOptimizer):
     orthogonalize: bool = False
     adam_for_vectors: bool = True  # else vectors and scalars move as matrices do
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        return {"parameter": factored_features.EXTENDED_FEATURES}
+
     def init(self, key: Key) -> MetaParams:
         hidden = (self.hidden_size, self.hidden_size)
-        return init_network(key, (factored_features.NUM_EXTENDED, *hidden, NUM_OUTPUTS))
+        return init_network(key, (self.num_features("parameter"), *hidden, NUM_OUTPUTS))
 
     def as_optax(
         self, meta_params: MetaParams, *, num_steps: int | None = None

@@ -55,10 +55,14 @@ class CoordinatewiseLSTM(LearnedOptimizer):
     preprocess: bool = True
     step_multiplier: float = 0.01
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        return {"parameter": {"log |gradient|": int(self.preprocess), "gradient": 1}}
+
     def init(self, key: Key) -> MetaParams:
         key_first, key_second, key_output = jax.random.split(key, 3)
         return {
-            "first": init_lstm(key_first, 2 if self.preprocess else 1, self.hidden_size),
+            "first": init_lstm(key_first, self.num_features("parameter"), self.hidden_size),
             "second": init_lstm(key_second, self.hidden_size, self.hidden_size),
             "output": init_network(key_output, (self.hidden_size, 1))["layer0"],
         }

@@ -31,13 +31,31 @@ from metaopt.learned_optimizers.network import Weights, dense, dense_sums
 MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
 SECOND_MOMENT_DECAYS = (0.999,)
 FACTORED_DECAYS = (0.9, 0.99, 0.999)
-NUM_FEATURES = 28
-NUM_EXTENDED = 30
 CLIP = 0.1  # of the gradient as an extended feature
 ROOT_EPSILON = 1e-6  # added to second moments under a root
 STATISTIC_EPSILON = 1e-8  # to row and column statistics under a root, as features
 FACTOR_EPSILON = 1e-9  # to, or the least of, what the factored inverse root is made of
 SQUARE_EPSILON = 1e-30  # to squared gradients before they are factored
+# How many there are of what.
+FEATURES: Mapping[str, int] = {
+    "gradient": 1,
+    "parameter": 1,
+    "momenta": 3,
+    "second moment": 1,
+    "momenta / root of the second moment": 3,
+    "inverse root of the second moment": 1,
+    "factored gradients": 3,
+    "row and column statistics": 6,
+    "inverse roots of those": 6,
+    "factored momenta": 3,
+}
+EXTENDED_FEATURES: Mapping[str, int] = {
+    **FEATURES,
+    "clipped gradient": 1,
+    "gradient / root of the second moment": 1,
+}
+NUM_FEATURES = sum(FEATURES.values())
+NUM_EXTENDED = sum(EXTENDED_FEATURES.values())
 # What an export says of them.
 CONSTANTS: Mapping[str, Any] = {
     "momentum_decays": MOMENTUM_DECAYS,

@@ -6,6 +6,7 @@ and 11 of time, which are not scaled, enter an MLP with two hidden layers of 4 u
 direction d and a magnitude m, move the parameter by -0.001 d exp(0.001 m).
 """
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -23,8 +24,8 @@ from metaopt.learned_optimizers.base import (
 from metaopt.learned_optimizers.factored_features import (
     CONSTANTS,
     FACTORED_DECAYS,
+    FEATURES,
     MOMENTUM_DECAYS,
-    NUM_FEATURES,
     SECOND_MOMENT_DECAYS,
     Decays,
     Inputs,
@@ -47,19 +48,30 @@ class FactoredMLPState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class FactoredMLP(LearnedOptimizer):
-    """197 meta-parameters: the weights of the MLP, and 7 decays as offsets from their defaults."""
+class FactoredNetwork(LearnedOptimizer):
+    """What an MLP on these features and learned decays have in common, whatever its outputs do."""
 
     constants: ClassVar[Mapping[str, Any]] = {**CONSTANTS, "time_scales": TIME_SCALES}
+    num_outputs: ClassVar[int]
 
     hidden_size: int = 4
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @abc.abstractmethod
+    def step(self, outputs: list[jax.Array], inputs: Inputs) -> jax.Array:
+        """How far the parameters of a tensor go down; `outputs` are each of its shape."""
+
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        return {"parameter": {**FEATURES, "time": len(TIME_SCALES)}}
+
     def init(self, key: Key) -> MetaParams:
-        sizes = (NUM_FEATURES + len(TIME_SCALES), self.hidden_size, self.hidden_size, 2)
+        hidden = (self.hidden_size, self.hidden_size)
         return {
-            "network": init_network(key, sizes),
+            "network": init_network(
+                key, (self.num_features("parameter"), *hidden, self.num_outputs)
+            ),
             "momentum_decay": jnp.zeros(len(MOMENTUM_DECAYS), jnp.float32),
             "second_moment_decay": jnp.zeros(len(SECOND_MOMENT_DECAYS), jnp.float32),
             "factored_decay": jnp.zeros(len(FACTORED_DECAYS), jnp.float32),
@@ -86,14 +98,23 @@ class FactoredMLP(LearnedOptimizer):
                 statistics = accumulate(gradient, grouped(accumulators), decays)
                 network = jax.tree.map(lambda x: x.astype(param.dtype), meta_params["network"])
                 inputs = Inputs(gradient, param, statistics)
-                direction, magnitude = apply_to_statistics(
-                    network, inputs, time.astype(param.dtype)
-                )
-                step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
-                return -step, *statistics.flat()
+                outputs = apply_to_statistics(network, inputs, time.astype(param.dtype))
+                return -self.step(outputs, inputs), *statistics.flat()
 
             updates, flat = map_tensors(tensor, gradients, params, state.statistics.flat())
             step = jnp.asarray(optax.safe_increment(state.step))
             return updates, FactoredMLPState(step, grouped(flat))
 
         return transformation(init, update)
+
+
+@dataclasses.dataclass(frozen=True)
+class FactoredMLP(FactoredNetwork):
+    """197 meta-parameters: the weights of the MLP, and 7 decays as offsets from their defaults."""
+
+    num_outputs: ClassVar[int] = 2
+
+    def step(self, outputs: list[jax.Array], inputs: Inputs) -> jax.Array:
+        del inputs
+        direction, magnitude = outputs
+        return self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)

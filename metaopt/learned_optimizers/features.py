@@ -22,6 +22,11 @@ def inverse_rms(x: jax.Array) -> jax.Array:
     return jax.lax.rsqrt(jnp.mean(jnp.square(x)) + SCALE_EPSILON)
 
 
+def averages(decays: Sequence[float], old: Sequence[jax.Array], new: jax.Array) -> list[jax.Array]:
+    """The moving averages of one quantity after `new`, one for each decay."""
+    return [d * x + (1 - d) * new for d, x in zip(decays, old, strict=True)]
+
+
 def root(square: jax.Array) -> jax.Array:
     """The root; 0, with the derivative 0, of what is 0."""
     positive = square > 0

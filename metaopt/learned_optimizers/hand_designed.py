@@ -39,20 +39,43 @@ class HandDesignedState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LearnableSGD(LearnedOptimizer):
-    """Gradient descent: `num_tensors` x `num_knots` meta-parameters, 1 by default."""
+class HandDesigned(LearnedOptimizer):
+    """What their learning rates have in common."""
 
     constants: ClassVar[Mapping[str, Any]] = {}
+    uses: ClassVar[tuple[str, ...]] = ("num_steps",)
 
-    learning_rate: float = 0.1  # that meta-training starts from
-    num_tensors: int = (
-        1  # 1: one learning rate for all; else one for each, in the order of the tree
-    )
+    learning_rate: float  # that meta-training starts from
+    num_tensors: int = 1  # 1: one rate for all; else one for each, in the order of the tree
     num_knots: int = 1  # 1: a constant; more need `num_steps`
+
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        return {"parameter": {"gradient": 1}}
+
+    def _log_rates(self) -> jax.Array:
+        """Where meta-training starts, [num_tensors, num_knots] float32."""
+        for name in ("num_tensors", "num_knots"):
+            if getattr(self, name) < 1:
+                raise InputError(f"optimizer.{name} is {getattr(self, name)}; it must be positive")
+        if not self.learning_rate > 0:
+            raise InputError(
+                f"optimizer.learning_rate is {self.learning_rate}; it must be positive, "
+                "for its logarithm is learned"
+            )
+        shape = (self.num_tensors, self.num_knots)
+        return jnp.full(shape, math.log(self.learning_rate), jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnableSGD(HandDesigned):
+    """Gradient descent: `num_tensors` x `num_knots` meta-parameters, 1 by default."""
+
+    learning_rate: float = 0.1
 
     def init(self, key: Key) -> MetaParams:
         del key
-        return {"log_learning_rate": _log_rates(self)}
+        return {"log_learning_rate": self._log_rates()}
 
     def as_optax(
         self, meta_params: MetaParams, *, num_steps: int | None = None
@@ -62,20 +85,16 @@ class LearnableSGD(LearnedOptimizer):
 
 
 @dataclasses.dataclass(frozen=True)
-class LearnableMomentum(LearnedOptimizer):
+class LearnableMomentum(HandDesigned):
     """Heavy-ball momentum, m = beta m + g: 2 meta-parameters by default."""
 
-    constants: ClassVar[Mapping[str, Any]] = {}
-
-    learning_rate: float = 0.01  # as in `LearnableSGD`
-    num_tensors: int = 1
-    num_knots: int = 1
+    learning_rate: float = 0.01
     momentum: float = 0.9
 
     def init(self, key: Key) -> MetaParams:
         del key
         return {
-            "log_learning_rate": _log_rates(self),
+            "log_learning_rate": self._log_rates(),
             "log_one_minus_momentum": jnp.float32(math.log(1 - self.momentum)),
         }
 
@@ -97,14 +116,10 @@ class LearnableMomentum(LearnedOptimizer):
 
 
 @dataclasses.dataclass(frozen=True)
-class LearnableAdam(LearnedOptimizer):
+class LearnableAdam(HandDesigned):
     """Adam (https://arxiv.org/abs/1412.6980), bias corrected: 4 meta-parameters by default."""
 
-    constants: ClassVar[Mapping[str, Any]] = {}
-
-    learning_rate: float = 0.001  # as in `LearnableSGD`
-    num_tensors: int = 1
-    num_knots: int = 1
+    learning_rate: float = 0.001
     b1: float = 0.9
     b2: float = 0.999
     epsilon: float = 1e-8
@@ -112,7 +127,7 @@ class LearnableAdam(LearnedOptimizer):
     def init(self, key: Key) -> MetaParams:
         del key
         return {
-            "log_learning_rate": _log_rates(self),
+            "log_learning_rate": self._log_rates(),
             "log_one_minus_b1": jnp.float32(math.log(1 - self.b1)),
             "log_one_minus_b2": jnp.float32(math.log(1 - self.b2)),
             "log_epsilon": jnp.float32(math.log(self.epsilon)),
@@ -163,20 +178,6 @@ def _known(forgotten: jax.Array, count: jax.Array) -> jax.Array:
 
 def _forgotten(log_one_minus: jax.Array) -> jax.Array:
     return jnp.minimum(jnp.exp(log_one_minus), 1.0)
-
-
-def _log_rates(optimizer: LearnableSGD | LearnableMomentum | LearnableAdam) -> jax.Array:
-    """[num_tensors, num_knots] float32."""
-    for name in ("num_tensors", "num_knots"):
-        if getattr(optimizer, name) < 1:
-            raise InputError(f"optimizer.{name} is {getattr(optimizer, name)}; it must be positive")
-    if not optimizer.learning_rate > 0:
-        raise InputError(
-            f"optimizer.learning_rate is {optimizer.learning_rate}; it must be positive, "
-            "for its logarithm is learned"
-        )
-    shape = (optimizer.num_tensors, optimizer.num_knots)
-    return jnp.full(shape, math.log(optimizer.learning_rate), jnp.float32)
 
 
 def _transformation(

@@ -41,7 +41,12 @@ from metaopt.learned_optimizers.base import (
     transformation,
     zeros_like_params,
 )
-from metaopt.learned_optimizers.features import SCALE_EPSILON, TIME_SCALES, offset_decays
+from metaopt.learned_optimizers.features import (
+    SCALE_EPSILON,
+    TIME_SCALES,
+    averages,
+    offset_decays,
+)
 from metaopt.learned_optimizers.network import apply_to_features, dense, init_network
 from metaopt.learned_optimizers.recurrent import (
     FORGET_BIAS,
@@ -64,7 +69,6 @@ SNAPSHOT_EVERY = 100  # inner steps
 NUM_MIXED = 18  # numbers that all tensors share
 NUM_TO_MLP = 17
 NUM_FROM_MLP = 16
-NUM_FEATURES = 3 + 4 * len(DECAYS)
 VARIANTS = ("port", "paper")
 
 
@@ -103,9 +107,8 @@ class Hierarchical(LearnedOptimizer):
     with every step: runs side by side could not do with fewer evaluations.
     """
 
-    needs_valid_value: ClassVar[bool] = True
-
     constants: ClassVar[Mapping[str, Any]] = {
+        **tensor_features.CONSTANTS,
         "decays": DECAYS,
         "time_scales": TIME_SCALES,
         "loss_decays": (TRAIN_DECAY, VALID_DECAY),
@@ -114,11 +117,8 @@ class Hierarchical(LearnedOptimizer):
         "root_epsilon": ROOT_EPSILON,
         "snapshot_every": SNAPSHOT_EVERY,
         "forget_bias": FORGET_BIAS,
-        "log_limit": tensor_features.LOG_LIMIT,
-        "log_epsilon": tensor_features.LOG_EPSILON,
-        "loss_limit": tensor_features.LOSS_LIMIT,
-        "loss_epsilon": tensor_features.LOSS_EPSILON,
     }
+    uses: ClassVar[tuple[str, ...]] = ("value", "valid_value")
 
     variant: Literal["port", "paper"] = "port"
     lstm_size: int = 64
@@ -126,17 +126,39 @@ class Hierarchical(LearnedOptimizer):
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        of_parameter = {
+            "gradient": 1,
+            "parameter": 1,
+            "log |parameter|": 1,
+            "momenta": len(DECAYS),
+            "momenta / roots of second moments": len(DECAYS),
+            "second moments": len(DECAYS),
+            "inverse roots of those": len(DECAYS),
+            "parameter up to 100 steps ago": int(self._is_paper),
+            "time": len(TIME_SCALES),
+            "number of tensors, norm and size": 3,
+            "LSTM": NUM_TO_MLP,
+        }
+        of_tensor = {
+            "statistics": tensor_features.NUM_STATISTICS,
+            "training and validation loss": 2,
+            "all LSTMs": NUM_MIXED,
+            "MLP": NUM_FROM_MLP,
+        }
+        return {"parameter": of_parameter, "tensor": of_tensor}
+
     def init(self, key: Key) -> MetaParams:
         if self.variant not in VARIANTS:
             raise InputError(f"variant is {self.variant!r}; it must be one of {list(VARIANTS)}")
         key_lstm, key_mlp, key_to_mlp, key_mixed, key_start = jax.random.split(key, 5)
         key_cell, key_start_mixed, key_start_mlp = jax.random.split(key_start, 3)
-        num_inputs = tensor_features.NUM_STATISTICS + 2 + NUM_MIXED + NUM_FROM_MLP
-        num_features = NUM_FEATURES + self._is_paper + len(TIME_SCALES) + 3 + NUM_TO_MLP
-        mlp_sizes = (num_features, self.hidden_size, self.hidden_size, 2 + NUM_FROM_MLP)
+        hidden = (self.hidden_size, self.hidden_size)
+        mlp_sizes = (self.num_features("parameter"), *hidden, 2 + NUM_FROM_MLP)
         normal = lambda key, size: 0.1 * jax.random.normal(key, (size,), jnp.float32)
         meta_params = {
-            "lstm": init_lstm(key_lstm, num_inputs, self.lstm_size),
+            "lstm": init_lstm(key_lstm, self.num_features("tensor"), self.lstm_size),
             "mlp": init_network(key_mlp, mlp_sizes),
             "to_mlp": init_network(key_to_mlp, (self.lstm_size, NUM_TO_MLP))["layer0"],
             "to_mixed": init_network(key_mixed, (self.lstm_size, NUM_MIXED))["layer0"],
@@ -263,12 +285,11 @@ def _accumulate(
     def tensor(gradient: jax.Array, param: jax.Array, *old: jax.Array):
         gradient = _clipped(gradient, bound)
         square = jnp.square(gradient)
-        new = [
-            [d * x + (1 - d) * seen for d, x in zip(DECAYS, kept, strict=True)]
-            for seen, kept in ((gradient, old[: len(DECAYS)]), (square, old[len(DECAYS) :]))
-        ]
-        statistics = tensor_statistics(gradient, param, *new)
-        return gradient, *new[0], *new[1], statistics, jnp.mean(square).astype(jnp.float32)
+        momentum = averages(DECAYS, old[: len(DECAYS)], gradient)
+        second_moment = averages(DECAYS, old[len(DECAYS) :], square)
+        statistics = tensor_statistics(gradient, param, momentum, second_moment)
+        mean_square = jnp.mean(square).astype(jnp.float32)
+        return gradient, *momentum, *second_moment, statistics, mean_square
 
     old = (*state.momentum, *state.second_moment)
     _, (*new, statistics, mean_squares) = map_tensors(tensor, gradients, params, old)

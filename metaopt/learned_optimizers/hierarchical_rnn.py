@@ -40,7 +40,6 @@ from metaopt.learned_optimizers.recurrent import gru, init_gru
 from taskset.base import Key
 
 NUM_SCALES = 4
-NUM_INPUTS = 3 * NUM_SCALES
 NUM_OUTPUTS = 4  # direction, increment of the log rate, logits of the decays b and c
 DECAY_LOGITS = (2.2, 3.2)  # of b and of c, at the start of meta-training
 RATE_DECAY_LOGIT = 3.2  # of the moving average of the log rate
@@ -79,14 +78,28 @@ class HierarchicalRNN(LearnedOptimizer):
     all_size: int = 20
     initial_learning_rate: float = 1e-4
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        of_parameter = {
+            "averages / roots of mean squares": NUM_SCALES,
+            "products of neighbours of those": NUM_SCALES - 1,
+            "relative log mean squares": NUM_SCALES,
+            "relative log learning rate": 1,
+        }
+        return {
+            "parameter": of_parameter,
+            "tensor": {"mean of the cells of its parameters": self.param_size},
+            "run": {"mean of the cells of tensors": self.tensor_size},
+        }
+
     def init(self, key: Key) -> MetaParams:
         keys = jax.random.split(key, 6)
         link = lambda key, above, below: init_network(key, (above, 3 * below))["layer0"]["weight"]
         outputs = init_network(keys[5], (self.param_size, NUM_OUTPUTS))["layer0"]
         return {
-            "param": init_gru(keys[0], NUM_INPUTS, self.param_size),
-            "tensor": init_gru(keys[1], self.param_size, self.tensor_size),
-            "all": init_gru(keys[2], self.tensor_size, self.all_size),
+            "param": init_gru(keys[0], self.num_features("parameter"), self.param_size),
+            "tensor": init_gru(keys[1], self.num_features("tensor"), self.tensor_size),
+            "all": init_gru(keys[2], self.num_features("run"), self.all_size),
             "tensor_to_param": link(keys[3], self.tensor_size, self.param_size),
             "all_to_tensor": link(keys[4], self.all_size, self.tensor_size),
             "outputs": outputs | {"bias": jnp.asarray([0.0, 0.0, *DECAY_LOGITS], jnp.float32)},

@@ -66,20 +66,23 @@ class HyperController(LearnedOptimizer):
     """7,112 meta-parameters with an LSTM, 840 with an MLP."""
 
     constants: ClassVar[Mapping[str, Any]] = {
+        **tensor_features.CONSTANTS,
         "root_epsilon": ROOT_EPSILON,
         "knob_limit": KNOB_LIMIT,
         "loss_decay": LOSS_DECAY,
         "forget_bias": FORGET_BIAS,
-        "log_limit": tensor_features.LOG_LIMIT,
-        "log_epsilon": tensor_features.LOG_EPSILON,
-        "loss_limit": tensor_features.LOSS_LIMIT,
-        "loss_epsilon": tensor_features.LOSS_EPSILON,
     }
+    uses: ClassVar[tuple[str, ...]] = ("value",)
 
     controller: Literal["lstm", "mlp"] = "lstm"
     hidden_size: int = 32
     learning_rate: float = 1e-4  # that meta-training starts from
     knob_multiplier: float = 0.01  # of what a knob moves in a step
+
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        statistics = {"statistics": tensor_features.NUM_STATISTICS}
+        return {"tensor": {**statistics, "loss": 1, "knobs": NUM_KNOBS}}
 
     def init(self, key: Key) -> MetaParams:
         if self.controller not in CONTROLLERS:
@@ -87,7 +90,7 @@ class HyperController(LearnedOptimizer):
                 f"controller is {self.controller!r}; it must be one of {list(CONTROLLERS)}"
             )
         key_hidden, key_start, key_output = jax.random.split(key, 3)
-        num_inputs = tensor_features.NUM_STATISTICS + 1 + NUM_KNOBS
+        num_inputs = self.num_features("tensor")
         knobs = [self.learning_rate, *[1 - decay for decay in FIRST_DECAYS], FIRST_EPSILON]
         meta_params = {"knobs": jnp.asarray([math.log(x) for x in knobs], jnp.float32)}
         if self.controller == "mlp":

@@ -25,12 +25,16 @@ from metaopt.learned_optimizers.base import (
     transformation,
     zeros_like_params,
 )
-from metaopt.learned_optimizers.features import SCALE_EPSILON, TIME_SCALES, time_features
+from metaopt.learned_optimizers.features import (
+    SCALE_EPSILON,
+    TIME_SCALES,
+    averages,
+    time_features,
+)
 from metaopt.learned_optimizers.network import apply_to_features, init_network
 from taskset.base import Key
 
 MOMENTUM_DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
-NUM_FEATURES = 2 + len(MOMENTUM_DECAYS) + len(TIME_SCALES)
 
 
 class PerParameterMLPState(NamedTuple):
@@ -54,8 +58,15 @@ class PerParameterMLP(LearnedOptimizer):
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        momenta = {"momenta": len(MOMENTUM_DECAYS), "time": len(TIME_SCALES)}
+        return {"parameter": {"gradient": 1, "parameter": 1, **momenta}}
+
     def init(self, key: Key) -> MetaParams:
-        return init_network(key, (NUM_FEATURES, self.hidden_size, self.hidden_size, 2))
+        return init_network(
+            key, (self.num_features("parameter"), self.hidden_size, self.hidden_size, 2)
+        )
 
     def as_optax(
         self, meta_params: MetaParams, *, num_steps: int | None = None
@@ -70,15 +81,12 @@ class PerParameterMLP(LearnedOptimizer):
             del extra_args
             time = time_features(state.step)
 
-            def tensor(gradient: jax.Array, param: jax.Array, *momentum: jax.Array):
-                averages = [
-                    decay * m + (1 - decay) * gradient
-                    for decay, m in zip(MOMENTUM_DECAYS, momentum, strict=True)
-                ]
-                features = [gradient, param, *averages]
+            def tensor(gradient: jax.Array, param: jax.Array, *old: jax.Array):
+                momentum = averages(MOMENTUM_DECAYS, old, gradient)
+                features = [gradient, param, *momentum]
                 (direction, magnitude), _ = apply_to_features(meta_params, features, time)
                 step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
-                return -step, *averages
+                return -step, *momentum
 
             updates, momentum = map_tensors(tensor, gradients, params, state.momentum)
             step = jnp.asarray(optax.safe_increment(state.step))

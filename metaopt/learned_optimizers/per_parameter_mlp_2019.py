@@ -12,7 +12,7 @@ parameter; tanh(t / x - 1) for 9 time scales x, of which the last is 300,000, no
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -26,7 +26,7 @@ from metaopt.learned_optimizers.base import (
     transformation,
     zeros_like_params,
 )
-from metaopt.learned_optimizers.features import SCALE_EPSILON, time_features
+from metaopt.learned_optimizers.features import SCALE_EPSILON, averages, time_features
 from metaopt.learned_optimizers.network import apply_to_features, init_network
 from taskset.base import Key
 
@@ -59,9 +59,17 @@ class PerParameterMLP2019(LearnedOptimizer):
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        of_gradient = {
+            "momenta / roots of second moments": len(DECAYS) * self.second_moments,
+            "momenta": len(DECAYS),
+        }
+        time = {"time": len(TIME_SCALES_2019)}
+        return {"parameter": {"gradient": 1, **of_gradient, "parameter": 1, **time}}
+
     def init(self, key: Key) -> MetaParams:
-        num_features = 2 + len(DECAYS) * (1 + self.second_moments) + len(TIME_SCALES_2019)
-        return init_network(key, (num_features, self.hidden_size, 2))
+        return init_network(key, (self.num_features("parameter"), self.hidden_size, 2))
 
     def as_optax(
         self, meta_params: MetaParams, *, num_steps: int | None = None
@@ -78,12 +86,11 @@ class PerParameterMLP2019(LearnedOptimizer):
             time = time_features(state.step, TIME_SCALES_2019)
 
             def tensor(gradient: jax.Array, param: jax.Array, *old: jax.Array):
-                momentum = averages(old, gradient)
-                second_moment = averages(old[len(DECAYS) :], jnp.square(gradient))
-                scaled = [
-                    m * jax.lax.rsqrt(v + ROOT_EPSILON)
-                    for m, v in zip(momentum, second_moment, strict=False)
-                ]
+                momentum, second_moment = averages(DECAYS, old[: len(DECAYS)], gradient), []
+                if self.second_moments:
+                    second_moment = averages(DECAYS, old[len(DECAYS) :], jnp.square(gradient))
+                roots = [jax.lax.rsqrt(v + ROOT_EPSILON) for v in second_moment]
+                scaled = [m * root for m, root in zip(momentum, roots, strict=False)]
                 features = [gradient, *scaled, *momentum, param]
                 (direction, magnitude), _ = apply_to_features(meta_params, features, time)
                 step = self.step_multiplier * direction * jnp.exp(self.exp_multiplier * magnitude)
@@ -96,8 +103,3 @@ class PerParameterMLP2019(LearnedOptimizer):
             return updates, PerParameterMLP2019State(step, tuple(momentum), tuple(second_moment))
 
         return transformation(init, update)
-
-
-def averages(old: Sequence[jax.Array], new: jax.Array) -> list[jax.Array]:
-    """The averages of one quantity after `new`, one for each decay; none where `old` is empty."""
-    return [d * x + (1 - d) * new for d, x in zip(DECAYS, old, strict=False)]

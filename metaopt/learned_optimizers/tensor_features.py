@@ -17,6 +17,13 @@ NUM_STATISTICS = 16
 NUM_DIMENSIONS = 4  # axes of which the size is a feature
 LOSS_LIMIT = 5.0  # deviations
 LOSS_EPSILON = 1e-8  # added to a variance under a root
+# What an export says of them.
+CONSTANTS = {
+    "log_limit": LOG_LIMIT,
+    "log_epsilon": LOG_EPSILON,
+    "loss_limit": LOSS_LIMIT,
+    "loss_epsilon": LOSS_EPSILON,
+}
 
 
 def log_size(x: jax.Array) -> jax.Array:

@@ -9,9 +9,11 @@ c_k * (MLP k of the bank). That MLP, two hidden layers of 4 units, looks at the 
 
     -0.001 a (root mean square of the parameters of the tensor) d exp(0.001 m).
 
-It needs to know how long training will be. With `released` it has two mistakes of the code that the
-paper was made with, which weights of that code count on: what tensors tell each other goes through
-one layer, not two; and the variance of the second moment is taken about the mean of each momentum.
+It needs to know how long training will be. With `released` it has what weights of the released code
+count on: what tensors tell each other goes through one layer, not two; the variance of the second
+moment is taken about the mean of each momentum; and the LSTM sees the moments before the gradient.
+Weights older than the paper's have two more mistakes: all averages of the loss are as short as the
+shortest, `equal_averages`; and what LSTMs remember does not go on, `forgets`.
 """
 
 import dataclasses
@@ -82,29 +84,38 @@ class VeLO(LearnedOptimizer):
         "log": (LOG_LIMIT, LOG_EPSILON, STATISTIC_MULTIPLE),
         "forget_bias": FORGET_BIAS,
     }
+    uses: ClassVar[tuple[str, ...]] = ("value", "num_steps")
 
     lstm_size: int = 512
     bank_size: int = 256
     hidden_size: int = 4  # of the MLPs
     released: bool = False  # whether with the mistakes of the released code
+    equal_averages: bool = False  # whether with that of its older weights
+    forgets: bool = False  # likewise
     default_num_steps: int = 10_000  # where the length of training is not announced
     step_multiplier: float = 1e-3  # of the direction
     exp_multiplier: float = 1e-3  # of the logarithm of the magnitude
 
+    @property
+    def features(self) -> Mapping[str, Mapping[str, int]]:
+        of_tensor = {
+            **schedule_features.FEATURES,
+            "mean second moment": 1,
+            "variances of momenta": len(factored_features.MOMENTUM_DECAYS),
+            "variance of the second moment": 3 if self.released else 1,
+            "number of axes": MAX_RANK + 1,
+        }
+        return {"parameter": factored_features.EXTENDED_FEATURES, "tensor": of_tensor}
+
     def init(self, key: Key) -> MetaParams:
         key_mix, key_lstm, key_start, key_heads, key_bank = jax.random.split(key, 5)
-        num_inputs = schedule_features.NUM_FEATURES + 1 + 3 + (3 if self.released else 1)
-        num_inputs += MAX_RANK + 1
+        num_inputs = self.num_features("tensor")
         layer = lambda key, *sizes: init_network(key, sizes)["layer0"]
         keys = jax.random.split(key_mix, 3)
         between = num_inputs if self.released else self.lstm_size
         key_mixture, key_rate = jax.random.split(key_heads)
-        mlp_sizes = (
-            factored_features.NUM_EXTENDED,
-            self.hidden_size,
-            self.hidden_size,
-            NUM_OUTPUTS,
-        )
+        hidden = (self.hidden_size, self.hidden_size)
+        mlp_sizes = (self.num_features("parameter"), *hidden, NUM_OUTPUTS)
         bank_keys = jax.random.split(key_bank, self.bank_size)
         return {
             "straight": layer(keys[0], num_inputs, self.lstm_size),
@@ -121,6 +132,7 @@ class VeLO(LearnedOptimizer):
         self, meta_params: MetaParams, *, num_steps: int | None = None
     ) -> optax.GradientTransformationExtraArgs:
         num_steps = self.default_num_steps if num_steps is None else num_steps
+        longest = schedule_features.SHORTEST if self.equal_averages else num_steps
 
         def init(params: Any) -> VeLOState:
             return VeLOState(
@@ -139,17 +151,18 @@ class VeLO(LearnedOptimizer):
             **extra_args: Any,
         ):
             del extra_args
-            losses = schedule_features.observe(state.losses, value, num_steps)
+            losses = schedule_features.observe(state.losses, value, longest)
             step = jnp.asarray(optax.safe_increment(state.step))
             if not tensors(gradients):
                 return gradients, state._replace(step=step, losses=losses)
-            schedule = schedule_features.schedule_features(state.step, losses, num_steps)
+            schedule = schedule_features.schedule_features(state.step, losses, num_steps, longest)
             statistics, looks = self._accumulate(gradients, state.statistics, params)
             schedules = jnp.broadcast_to(schedule, (len(looks), len(schedule)))
             inputs = jnp.concatenate([schedules, looks], axis=1).T
             cells = lstm(meta_params["lstm"], self._told(meta_params, inputs), state.lstm)
             updates = self._move(meta_params, gradients, params, statistics, cells.output)
-            return updates, VeLOState(step, statistics, losses, cells)
+            kept = state.lstm if self.forgets else cells
+            return updates, VeLOState(step, statistics, losses, kept)
 
         return transformation(init, update)
 
@@ -160,8 +173,10 @@ class VeLO(LearnedOptimizer):
 
         def tensor(gradient: jax.Array, param: jax.Array, *accumulators: Any):
             gradient = clipped(gradient)
-            statistics = accumulate(gradient, grouped(accumulators), Decays.fixed())
-            return gradient, *statistics.flat(), self._look_of(param, statistics)
+            before = grouped(accumulators)
+            statistics = accumulate(gradient, before, Decays.fixed())
+            look = self._look_of(param, before if self.released else statistics)
+            return gradient, *statistics.flat(), look
 
         _, (*flat, looks) = map_tensors(tensor, gradients, params, old.flat())
         return grouped(flat), looks

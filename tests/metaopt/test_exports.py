@@ -1,6 +1,7 @@
 """Exports: what is loaded is what was trained, and anything else is refused in one line."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import shutil
@@ -87,6 +88,15 @@ def test_numbers_can_be_injected(exported, check: bool):
     jitted = optax.GradientTransformationExtraArgs(jax.jit(injected.init), jax.jit(injected.update))
     for x, y in zip(*map(jax.tree.leaves, map(one_update, (jitted, halved))), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7)
+
+
+def test_accumulators_and_width_are_options_too(exported):
+    load = functools.partial(metaopt.load, exported, check=False)
+    state = load(accumulator_dtype="bfloat16").init(PARAMS)
+    assert {x.dtype for x in jax.tree.leaves(state) if x.ndim} == {jnp.dtype(jnp.bfloat16)}
+    narrow = PARAMS | {"weight": jnp.ones((1, 4))}
+    plain, scaled = one_update(load()), one_update(load(base_params=narrow))
+    assert_equal(scaled, plain | {"weight": plain["weight"] / 3})
 
 
 def test_state_keeps_its_types(exported):

@@ -100,7 +100,7 @@ def trained(problem, data):
 class MomentumWithValidation(Momentum):
     """Keeps the validation loss in the place of the training loss."""
 
-    needs_valid_value = True
+    uses = ("valid_value",)
 
     def as_optax(self, meta_params, *, num_steps=None):
         seen = super().as_optax(meta_params, num_steps=num_steps)

@@ -16,13 +16,16 @@ CELO2_DECAYS = (0.9, 0.99, 0.999), 0.95, (0.9, 0.99, 0.999)
 FRACTIONS = np.array([0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1])
 
 
-def celo(scheduled):
+def celo(scheduled, released=False):
     def run(theta, params, gradients):
         kept = {k: FactoredFeatures(p, *DECAYS) for k, p in params.items()}
         schedule = theta["schedule"]
         h, c = schedule["start"]["output"], schedule["start"]["memory"]
         for step, gradient in enumerate(gradients):
             seen = np.concatenate([np.tanh(10 * (step / 6 - FRACTIONS)), np.zeros(9)])  # no loss
+            if released:
+                rectified = np.maximum(linear(schedule["rectified"], seen), 0)
+                seen = linear(schedule["straight"], seen) + rectified
             h, c = lstm(schedule["lstm"], seen, h, c)
             rate = 0.1 * np.exp(linear(schedule["output"], h)[0] if scheduled else 0.0)
             for k, w in params.items():
@@ -65,13 +68,16 @@ def celo2_reference(orthogonalize, adam_for_vectors):
     return run
 
 
-@pytest.mark.parametrize("scheduled", [True, False])
-def test_celo_matches_an_independent_computation(scheduled):
-    optimizer = Celo(scheduled=scheduled)
+@pytest.mark.parametrize(
+    ("scheduled", "released", "number"),
+    [(True, False, 21_600), (False, False, 21_600), (True, True, 35_808)],
+)
+def test_celo_matches_an_independent_computation(scheduled, released, number):
+    optimizer = Celo(scheduled=scheduled, released=released)
     meta_params = optimizer.init(jax.random.key(0))
-    assert sum(x.size for x in jax.tree.leaves(meta_params)) == 21_600
+    assert sum(x.size for x in jax.tree.leaves(meta_params)) == number
     assert sum(x.size for x in jax.tree.leaves(meta_params["mlp"])) == 159
-    against_numpy.check(optimizer, celo(scheduled), num_steps=6)
+    against_numpy.check(optimizer, celo(scheduled, released), num_steps=6)
 
 
 @pytest.mark.parametrize(

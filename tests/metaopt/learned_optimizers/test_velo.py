@@ -9,7 +9,7 @@ from against_numpy import FactoredFeatures, clipped_log, linear, lstm, mlp, scal
 
 from metaopt.learned_optimizers import VeLO, schedule_features
 
-NUM_STEPS = 8
+NUM_STEPS = 40  # so that averages of the loss are of several lengths
 LOSSES = np.array([2.0, 1.5, 30.0, 1.2, 1.0])
 FRACTIONS = np.array([0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1])
 SMALL = {"lstm_size": 16, "bank_size": 8}
@@ -19,9 +19,9 @@ DECAYS = (0.9, 0.99, 0.999), 0.999, (0.9, 0.99, 0.999)
 class Schedule:
     """18 numbers on how far training is and how the loss goes, from the words of the paper."""
 
-    def __init__(self, num_steps):
+    def __init__(self, num_steps, longest):
         self.num_steps = num_steps
-        self.decays = 0.5 ** (1 / np.logspace(1, np.log10(max(10, num_steps)), 10))
+        self.decays = np.exp(-1 / np.logspace(1, np.log10(max(10, longest)), 10))
         self.mean, self.least, self.count = np.zeros(10), np.full(10, np.inf), 0
 
     def see(self, loss):
@@ -51,23 +51,27 @@ def look_of(w, statistics, released):
     return [*(clipped_log(10 * np.array(moments)) / 2), *rank]
 
 
-def reference(released):
+def reference(released, older=False):
     def run(theta, params, gradients, value):
-        schedule = Schedule(NUM_STEPS)
+        schedule = Schedule(NUM_STEPS, 10 if older else NUM_STEPS)
         kept = {k: FactoredFeatures(p, *DECAYS) for k, p in params.items()}
         h, c = (np.tile(theta["start"][name], (3, 1)) for name in ("output", "memory"))
         for step, gradient in enumerate(gradients):
             schedule.see(value[step])
             rows = []
             for k, w in params.items():
+                before = look_of(w, kept[k], released)
                 kept[k].see(np.clip(gradient[k], -1000, 1000))
-                rows.append([*schedule.features(step), *look_of(w, kept[k], released)])
+                look = before if released else look_of(w, kept[k], released)
+                rows.append([*schedule.features(step), *look])
             x = np.array(rows)
             assert x.shape[1] == (30 if released else 28)
             said = x if released else np.maximum(linear(theta["tell_first"], x), 0)
             said = np.maximum(linear(theta["tell_second"], said), 0)
-            h, c = lstm(theta["lstm"], linear(theta["straight"], x) + said.max(0), h, c)
-            rates, mixtures = linear(theta["rate"], h)[:, 0], linear(theta["mixture"], h)
+            told = linear(theta["straight"], x) + said.max(0)
+            seen, memory = lstm(theta["lstm"], told, h, c)
+            h, c = (h, c) if older else (seen, memory)
+            rates, mixtures = linear(theta["rate"], seen)[:, 0], linear(theta["mixture"], seen)
             moved = {}
             for (k, w), rate, mixture in zip(params.items(), rates, mixtures):
                 mix = lambda bank: 100 * np.mean([a * b for a, b in zip(mixture, bank)], axis=0)
@@ -83,10 +87,12 @@ def reference(released):
     return run
 
 
-@pytest.mark.parametrize("released", [False, True])
-def test_matches_an_independent_computation(released):
-    optimizer = VeLO(**SMALL, released=released)
-    against_numpy.check(optimizer, reference(released), num_steps=NUM_STEPS, value=LOSSES)
+@pytest.mark.parametrize(
+    ("released", "older"), [(False, False), (True, False), (True, True)], ids=str
+)
+def test_matches_an_independent_computation(released, older):
+    optimizer = VeLO(**SMALL, released=released, equal_averages=older, forgets=older)
+    against_numpy.check(optimizer, reference(released, older), num_steps=NUM_STEPS, value=LOSSES)
 
 
 @pytest.mark.parametrize(
