@@ -14,6 +14,10 @@ What these are made of: `learned_optimizers` (one architecture a module), `horiz
 inner run is), `normalize` (what makes losses of tasks comparable), `outer_optimizer`. What judges
 the result: `held_out` runs, `baselines`, `evaluate`, `comparison`, `report`, `curves`.
 
+The other inner problem is `hyperparameter_training`: a run as a function of `hyperparameters`, each
+in one of the `domains`, under one of the `dynamics`; for its estimators, `reversible` training and
+`linear_solvers`.
+
     import metaopt
     optimizer = metaopt.load("path/to/export", num_steps=200)   # an optax transformation
 """

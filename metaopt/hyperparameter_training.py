@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import jax
 import optax
@@ -11,9 +11,9 @@ import optax
 from metaopt import hyperparameters
 from metaopt.attachment import is_detached
 from metaopt.hyperparameters import Hyperparameter
-from metaopt.inner_problem import InnerProblem, InnerState
+from metaopt.inner_problem import FamilyTraining, InnerState
 from metaopt.learned_optimizers.base import MetaParams
-from taskset.base import Batch, Dataset, Key, Params, Split, Task, TaskFamily
+from taskset.base import Batch, Dataset, Key, Params, Split, Task
 from taskset.errors import InputError
 
 Values: TypeAlias = Mapping[str, jax.Array]  # hyper-parameters by name
@@ -65,13 +65,12 @@ class Training(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class HyperparameterTraining(InnerProblem):
+class HyperparameterTraining(FamilyTraining):
     """A family's tasks trained as `training` says; the outer loss is on other data.
 
     Raises `InputError` for a family whose gradients come late.
     """
 
-    family: TaskFamily
     training: Training
     inner_batch: Literal["sampled", "whole"] = "sampled"  # a minibatch of train, or all of it
     outer_batch: Literal["sampled", "whole"] = "whole"
@@ -83,19 +82,6 @@ class HyperparameterTraining(InnerProblem):
                 f"gradients of the family come {self.family.gradient_delay} steps late; "
                 "hyper-parameters are tuned on families without delay"
             )
-
-    def load_data(self) -> Dataset:
-        return self.family.load_data()
-
-    @property
-    def num_shards(self) -> int:
-        return self.family.num_shards
-
-    def load_shard(self, index: int) -> Dataset:
-        return self.family.load_shard(index)
-
-    def program(self) -> Self:
-        return dataclasses.replace(self, family=self.family.program())
 
     def start(self, data: Dataset, key: Key) -> MetaParams:
         """The meta-parameters to start from.

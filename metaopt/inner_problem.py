@@ -57,34 +57,11 @@ class InnerProblem(abc.ABC):
         return self
 
 
-class InnerState(NamedTuple):
-    """One inner training run, anywhere between its start and its end."""
-
-    task: Task
-    params: Params
-    opt_state: Any
-    late: Any = None  # gradients that have yet to arrive, the oldest first, leaves [delay, ...]
-
-
 @dataclasses.dataclass(frozen=True)
-class OptimizerTraining(InnerProblem):
-    """A learned optimizer training tasks of a family: the inner problem of meta-training.
-
-    With `outer_split` "train", the outer loss of a step is the training loss that the step computes
-    anyway, before its update. With "outer_valid" it is the loss after the update, on a minibatch
-    of that split: one more forward pass, and an optimizer that generalises (Metz et al. 2019,
-    https://arxiv.org/abs/1810.10180, section 5). Corrupted minibatches, and several of them, are
-    also drawn after the update, from whichever split.
-
-    Optimizers that ask for it see a validation loss of each step, from the split "inner_valid".
-    """
+class FamilyTraining(InnerProblem, abc.ABC):
+    """One whose runs train tasks of a family, on its data."""
 
     family: TaskFamily
-    optimizer: LearnedOptimizer
-    outer_split: Literal["train", "outer_valid"] = "train"
-    num_steps: int | None = None  # the horizon announced to the optimizer
-    corruption: Corruption = Corruption()  # of the minibatches of the outer loss
-    outer_batches: int = 1  # minibatches behind an outer loss, which is their mean
 
     def load_data(self) -> Dataset:
         return self.family.load_data()
@@ -98,6 +75,35 @@ class OptimizerTraining(InnerProblem):
 
     def program(self) -> Self:
         return dataclasses.replace(self, family=self.family.program())
+
+
+class InnerState(NamedTuple):
+    """One inner training run, anywhere between its start and its end."""
+
+    task: Task
+    params: Params
+    opt_state: Any
+    late: Any = None  # gradients that have yet to arrive, the oldest first, leaves [delay, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerTraining(FamilyTraining):
+    """A learned optimizer training tasks of a family: the inner problem of meta-training.
+
+    With `outer_split` "train", the outer loss of a step is the training loss that the step computes
+    anyway, before its update. With "outer_valid" it is the loss after the update, on a minibatch
+    of that split: one more forward pass, and an optimizer that generalises (Metz et al. 2019,
+    https://arxiv.org/abs/1810.10180, section 5). Corrupted minibatches, and several of them, are
+    also drawn after the update, from whichever split.
+
+    Optimizers that ask for it see a validation loss of each step, from the split "inner_valid".
+    """
+
+    optimizer: LearnedOptimizer
+    outer_split: Literal["train", "outer_valid"] = "train"
+    num_steps: int | None = None  # the horizon announced to the optimizer
+    corruption: Corruption = Corruption()  # of the minibatches of the outer loss
+    outer_batches: int = 1  # minibatches behind an outer loss, which is their mean
 
     def init(self, meta_params: MetaParams, data: Dataset, key: Key) -> InnerState:
         key_task, key_params = jax.random.split(key)
