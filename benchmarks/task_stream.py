@@ -5,9 +5,10 @@
 
 PersistentES on FactoredMLP, two tasks at once, truncation 20, five truncations of each sampled
 task, data embedded. Every worker is a process of its own with one core. "cold" starts with an empty
-cache of compiled programs, "warm" with the cache that the cold run left. "steady", with `--before`,
-is a worker that has trained so many other tasks before those that are measured; without padding, no
-more than one, since programs are not shared.
+cache of compiled programs; "steady", with `--before`, has trained so many other tasks before those
+that are measured. "warm" starts with the cache that the former left, as long runs come to have all
+programs of buckets. Without padding, sampled tasks share no programs: there is no warm run, and no
+more than one task before.
 """
 
 import dataclasses
@@ -46,7 +47,7 @@ def main(
     stream: Annotated[Stream, tyro.conf.arg(name="")] = Stream(),
     workers: int = 2,
     exact: bool = False,  # also with a program for each structure
-    warm: bool = True,  # also with the cache of the cold run
+    warm: bool = True,  # padded ones also with the cache of the first run
     share: str = "",  # for the processes that this script starts: tasks before, and tasks
     json: pathlib.Path | None = None,
 ) -> None:
@@ -74,15 +75,12 @@ def main(
     for buckets in ("padded", "exact") if exact else ("padded",):
         names = [catalog.name_of(catalog.with_buckets(family, buckets)) for family in own]
         names, others = names[: stream.num_tasks], names[stream.num_tasks :]
-        if stream.before:
-            others = others[: None if buckets == "padded" else workers]
-            row = {"buckets": buckets, "state": "steady", **run(names, workers, others=others)}
-            rows.append(row)
-            print(row, file=sys.stderr)
-            continue
+        others = others[: None if buckets == "padded" else workers * bool(stream.before)]
+        states = ["steady" if others else "cold", *["warm"] * (warm and buckets == "padded")]
         with tempfile.TemporaryDirectory() as cache:
-            for state in ("cold", "warm") if warm else ("cold",):
-                rows.append({"buckets": buckets, "state": state, **run(names, workers, cache)})
+            for state in states:
+                done = run(names, workers, cache, others if state == "steady" else ())
+                rows.append({"buckets": buckets, "state": state, **done})
                 print(rows[-1], file=sys.stderr)
     families = ", ".join(stream.families) or "all families"
     different = len(set(own[: stream.num_tasks]))
@@ -93,9 +91,7 @@ def main(
     measure.report(title, rows, json)
 
 
-def run(
-    names: list[str], workers: int, cache: str = "", others: Sequence[str] = ()
-) -> dict[str, Any]:
+def run(names: list[str], workers: int, cache: str, others: Sequence[str]) -> dict[str, Any]:
     """Starts the workers, each with its share of the tasks, and adds up what they say.
 
     Each trains its share of the `others` first, which does not count.

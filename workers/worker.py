@@ -17,6 +17,7 @@ from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
 from taskset.base import Dataset, Key
 from taskset.errors import InputError
+from workers import memory
 from workers.assignment import Assigned, TaskStream
 from workers.compile_clock import clock
 
@@ -25,7 +26,7 @@ from workers.compile_clock import clock
 Snapshot: TypeAlias = Mapping[str, np.ndarray]
 
 NUM_DONE = "num_done"
-LIVE_PROGRAMS = 16  # compiled ones that a process keeps; the one used least recently goes first
+LIVE_PROGRAMS = 12  # compiled ones that a process keeps; the one used least recently goes first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +96,8 @@ class Worker:
         self._num_done += 1
         seconds = time.perf_counter() - start
         compile_seconds = self._clock.seconds - compiled
+        if compile_seconds:
+            memory.give_back()  # most of a gigabyte, after a large program
         index, step = self.spec.index, weights.outer_step
         return WorkerResult(index, task, step, result, seconds, compile_seconds)
 
