@@ -26,7 +26,7 @@ from workers.compile_clock import clock
 Snapshot: TypeAlias = Mapping[str, np.ndarray]
 
 NUM_DONE = "num_done"
-LIVE_PROGRAMS = 12  # compiled ones that a process keeps; the one used least recently goes first
+LIVE_PROGRAMS = 8  # compiled ones that a process keeps; the one used least recently goes first
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,6 @@ from metaopt.learned_optimizers.velo import VeLO as VeLO
 KINDS: dict[str, type[LearnedOptimizer]] = {
     kind.__name__: kind
     for kind in (
-        STAR,
         Celo,
         Celo2,
         CoordinatewiseLSTM,
@@ -38,6 +37,7 @@ KINDS: dict[str, type[LearnedOptimizer]] = {
         LearnableSGD,
         PerParameterMLP,
         PerParameterMLP2019,
+        STAR,
         VeLO,
     )
 }
