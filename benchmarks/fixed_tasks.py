@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import tyro
 
 import taskset
+from metaopt.estimators.base import is_finite
 from taskset.augment import SmallerBatch
 
 LARGEST_BATCH = 2
@@ -45,8 +45,7 @@ def start_of(name: str) -> dict[str, Any]:
         task = family.sample(data, key)
         batch = data.sample("train", key, family.batch_size)
         loss, gradient = jax.value_and_grad(task.loss)(task.init(key), batch, key)
-        leaves = [loss, *jax.tree.leaves(gradient)]
-        return loss, jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+        return loss, is_finite((loss, gradient))
 
     loss, finite = loss_and_finite(family.load_data(), jax.random.key(0))
     jax.clear_caches()

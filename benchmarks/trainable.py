@@ -21,6 +21,7 @@ import optax
 import tyro
 
 import taskset
+from metaopt.estimators.base import is_finite
 from taskset.augment import SmallerBatch
 from taskset.base import Dataset, Key, TaskFamily
 
@@ -108,9 +109,8 @@ def _train_at(family: TaskFamily, rates: jax.Array, data: Dataset, key: Key) -> 
         carry = (params, optimizer.init(params))
         (after, _), _ = jax.lax.scan(lambda c, k: step(task, optimizer, c, k), carry, keys)
         gradient = _gradient(family, task, data, params, key_end)
-        finite = jnp.all(jnp.asarray([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(gradient)]))
         losses = [_mean_loss(family, task, data, p, key_end) for p in (params, after)]
-        return *losses, finite & jnp.isfinite(losses[0])
+        return *losses, is_finite((losses[0], gradient))
 
     before, after, finite = jax.jit(jax.vmap(run))(rates)
     return before[0], after, finite[0]

@@ -16,6 +16,7 @@ from metaopt.estimators import runs
 from metaopt.estimators.antithetic import PairLoss
 from metaopt.estimators.base import Context
 from metaopt.estimators.persistent_es import PersistentEstimator, PersistentPair
+from metaopt.estimators.rematerialisation import Remat
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.base import Dataset, Key
 from taskset.errors import InputError
@@ -109,7 +110,7 @@ class ResumedPersistentES(PersistentEstimator):
         data: Dataset,
         key: Key,
         context: Context,
-        remat: runs.Remat = "none",
+        remat: Remat = "none",
     ) -> tuple[runs.Run, PairLoss]:
         after, loss = super()._truncation(at, run, data, key, context, remat)
         memory = self._remember(run, after.age >= after.length, loss)

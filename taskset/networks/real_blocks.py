@@ -57,18 +57,15 @@ def _run(body: Body, nothing: Any, inputs: Inputs, context: Any, blocks: Blocks)
     The latter is there for the gradient of the former, and has none of its own.
     """
     num_blocks = blocks.order.shape[0]
-
-    def step(index: jax.Array, carry: Any) -> tuple[Any, Any]:
-        values, ids = blocks.at(index)
-        return body(context, inputs.params, carry, inputs.table[ids], values)
+    step = functools.partial(_step, body, inputs, context, blocks)
 
     def one(i: jax.Array, loop: Any) -> Any:
         carry, carries, results = loop
         carries = _set(carries, i, carry)
-        carry, result = step(blocks.order[i], carry)
+        carry, result = step(carry, blocks.order[i])
         return carry, carries, _set(results, blocks.order[i], result)
 
-    _, result = jax.eval_shape(step, blocks.order[0], inputs.carry)
+    _, result = jax.eval_shape(step, inputs.carry, blocks.order[0])
     many = lambda x, fill: _full(x, (num_blocks, *x.shape), fill)
     carries = jax.tree.map(lambda x: many(x, 0), inputs.carry)
     results = jax.tree.map(many, result, nothing)
@@ -140,16 +137,11 @@ _gradient.defvjp(_keep_gradient, _pull_back_gradient)
 
 def _scan(body: Body, nothing: Any, inputs: Inputs, context: Any, blocks: Blocks) -> Any:
     """The same results by operations that can be differentiated any number of times."""
-
-    def run(carry: Any, index: jax.Array) -> tuple[Any, Any]:
-        values, ids = blocks.at(index)
-        return body(context, inputs.params, carry, inputs.table[ids], values)
+    run = functools.partial(_step, body, inputs, context, blocks)
 
     def skip(carry: Any, index: jax.Array) -> tuple[Any, Any]:
         _, result = jax.eval_shape(run, carry, index)
-        return carry, jax.tree.map(
-            lambda x, fill: jnp.full(x.shape, fill, x.dtype), result, nothing
-        )
+        return carry, jax.tree.map(lambda x, fill: _full(x, x.shape, fill), result, nothing)
 
     # Checkpointed twice: the scan keeps nothing of a block but its start, and the condition gives
     # nothing to the gradient that would have to be filled with zeros when the block is skipped.
@@ -160,7 +152,15 @@ def _scan(body: Body, nothing: Any, inputs: Inputs, context: Any, blocks: Blocks
 
     places = jnp.arange(blocks.order.shape[0], dtype=jnp.int32)
     _, results = jax.lax.scan(one, inputs.carry, (places, blocks.order))
-    return jax.tree.map(lambda x: x[jnp.argsort(blocks.order)], results)
+    return _at(results, jnp.argsort(blocks.order))
+
+
+def _step(
+    body: Body, inputs: Inputs, context: Any, blocks: Blocks, carry: Any, index: jax.Array
+) -> tuple[Any, Any]:
+    """The next carry, and the result of a block."""
+    values, ids = blocks.at(index)
+    return body(context, inputs.params, carry, inputs.table[ids], values)
 
 
 def _loop(num: jax.Array, one: Callable[[jax.Array, Any], Any], start: Any) -> Any:

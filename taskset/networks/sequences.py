@@ -78,12 +78,15 @@ def unroll(
     return jax.lax.scan(step, state, (projected, real))
 
 
-class Recurrence(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Recurrence:
     """A core, and what is made of what it looks up and of its outputs; without gradients."""
 
     core: Core
     reader: Reader
-    is_projected: bool  # whether tables have what the core makes of its inputs
+    # Whether tables have what the core makes of its inputs.
+    is_projected: bool = dataclasses.field(metadata={"static": True})
 
     def run(
         self, weights: Any, state: State, looked_up: jax.Array, block: Block
@@ -133,20 +136,16 @@ def read_sequences(
     )
     start = tuple(jnp.broadcast_to(x, (shape[0], x.shape[1])) for x in start)
     inputs = Inputs((weights, start), table, start)
-    body = lambda context, *varying: _one_block(recurrence.is_projected, context, *varying)
     nothing = (recurrence.reader.nothing, 0.0)
-    context = (recurrence.core, recurrence.reader)
-    readings, last = jax.tree.map(
-        lambda x: x.reshape(grid + x.shape[1:]), scan_real(body, nothing, inputs, context, blocks)
-    )
+    of_blocks = scan_real(_one_block, nothing, inputs, recurrence, blocks)
+    readings, last = jax.tree.map(lambda x: x.reshape(grid + x.shape[1:]), of_blocks)
     last_real = jnp.maximum(jnp.sum(num_steps > 0, axis=1) - 1, 0)
     last = jnp.take_along_axis(last, last_real[:, None, None, None], axis=1)
     return readings, last.reshape(-1, last.shape[-1])[:rows]
 
 
 def _one_block(
-    is_projected: bool,
-    context: tuple[Core, Reader],
+    recurrence: Recurrence,
     params: tuple[Any, State],
     state: State,
     looked_up: jax.Array,
@@ -155,7 +154,6 @@ def _one_block(
     """The state after a block; what is read of it, and the outputs of its last step."""
     (weights, start), (is_first, block) = params, values
     state = jax.tree.map(lambda a, b: jnp.where(is_first, a, b), start, state)
-    recurrence = Recurrence(*context, is_projected)
     state, readings = recurrence.run(weights, state, looked_up, block)
     return state, (readings, state[0])
 
