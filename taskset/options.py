@@ -73,6 +73,14 @@ class Options:
         name, parameter = pair
         return initializer(name, parameter, self.fidelity)
 
+    def any_initializer(self, pair: Sequence[Any]) -> Initializer:
+        """The same; padded, one program serves orthogonal weights and others.
+
+        For networks whose other differences make programs enough already.
+        """
+        found = self.initializer(pair)
+        return found.either() if self.padded else found
+
     def choice(self, name: str, names: tuple[str, ...]) -> Choice:
         """The choice of `name` among the `names` of a bucket."""
         if not self.padded:

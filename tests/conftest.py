@@ -1,5 +1,6 @@
 """For every test: strict numerics, no silent promotion of dtypes or ranks; one Ray cluster."""
 
+import gc
 import os
 import secrets
 import subprocess
@@ -17,6 +18,8 @@ os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)
 import jax
 import pytest
 
+# Tracing makes objects by the million: to look for garbage seldom is a third of its time less.
+gc.set_threshold(100_000, 50, 100)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

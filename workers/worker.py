@@ -87,11 +87,12 @@ class Worker:
             np.uint32(self.spec.index),
             np.uint32(self._num_done),
         )
-        if begins:
-            self._state = init(weights.meta_params, self._data, key_init, context)
-        result, self._state = estimate(
-            weights.meta_params, self._state, self._data, key_estimate, context
-        )
+        with memory.no_collection():
+            if begins:
+                self._state = init(weights.meta_params, self._data, key_init, context)
+            result, self._state = estimate(
+                weights.meta_params, self._state, self._data, key_estimate, context
+            )
         result = jax.device_get(result)
         self._num_done += 1
         seconds = time.perf_counter() - start

@@ -9,16 +9,22 @@ import jax.numpy as jnp
 
 from taskset.base import Batch, Key, Params
 from taskset.configured import ConfiguredTask, TaskSpec
-from taskset.families.convolutions import conv_stack, few_features_classes
+from taskset.families.convolutions import (
+    batch_rows,
+    conv_stack,
+    few_features_classes,
+    many_features_classes,
+)
 from taskset.families.image_inputs import image_input, image_spec
-from taskset.networks.conv import ConvStack
+from taskset.networks.branches import in_chunks
+from taskset.networks.conv import ConvLayer, ConvStack
 from taskset.networks.dense import MLP
 from taskset.networks.dims import Dim
 from taskset.networks.images import ImageInput
 from taskset.networks.losses import cross_entropy
 from taskset.options import Options
 
-FEATURES = (4096, 16384, 65536)  # of buckets: most tasks have the least, one in 20 the largest
+FEATURES = (1024, 4096, 8192, 16384, 65536)  # of buckets: most tasks have less than the second
 DEPTH = 3  # hidden layers of a bucket; a network without any has a bucket of its own
 WIDTHS = (128,)
 
@@ -40,13 +46,16 @@ class ConvFC(ConfiguredTask):
     def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
         del key
         images = self.images.canvas(batch["image"])
-        flat = self.stack.apply(params["convolutions"], images, self.batch, self._flat)
-        logits = self.head.apply(params["head"], flat)
+        logits = in_chunks(ConvFC._logits, self, params, images, self.batch)
         return cross_entropy(logits, batch["label"], self.head.outputs, self.batch)
 
-    def _flat(self, x: jax.Array, index: int) -> jax.Array:
+    def _logits(self, params: Params, images: jax.Array) -> jax.Array:
+        """[rows, classes] of images [rows, side, side, channels]."""
+        flat = self.stack.apply(params["convolutions"], images, self._flat)
+        return self.head.apply(params["head"], flat)
+
+    def _flat(self, x: jax.Array, layer: ConvLayer) -> jax.Array:
         """[batch, features] of an output of a layer: pixel by pixel, then zeros."""
-        layer = self.stack.layers[index]
         side, channels = layer.window.outputs, layer.channels
         flat = x.reshape(x.shape[0], -1)
         if side.size is None or channels.size is None:
@@ -76,9 +85,10 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
     head = MLP(
         inputs=options.dim(num_features, FEATURES),
         hidden=hidden,
-        outputs=few_features_classes(data) if hidden else data.classes,
+        outputs=few_features_classes(data) if hidden else many_features_classes(data),
         activation=stack.activation,
         initializer=stack.initializer,
         depth=depth,
     )
-    return TaskSpec(ConvFC(images, stack, head, data.batch), data, data.batch.padded)
+    batch = batch_rows(data)
+    return TaskSpec(ConvFC(images, stack, head, batch), data, batch.padded)

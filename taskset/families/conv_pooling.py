@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from taskset.base import Batch, Key, Params
 from taskset.configured import ConfiguredTask, TaskSpec
-from taskset.families.convolutions import conv_stack, few_features_classes
+from taskset.families.convolutions import batch_rows, conv_stack, few_features_classes
 from taskset.families.image_inputs import image_input, image_spec
+from taskset.networks.branches import in_chunks
 from taskset.networks.choices import Choice
-from taskset.networks.conv import ConvStack
+from taskset.networks.conv import ConvLayer, ConvStack
 from taskset.networks.dense import MLP
 from taskset.networks.dims import Dim
 from taskset.networks.images import ImageInput
@@ -40,13 +41,20 @@ class ConvPooling(ConfiguredTask):
     def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
         del key
         images = self.images.canvas(batch["image"])
-        pooled = self.stack.apply(params["convolutions"], images, self.batch, self._pooled)
-        logits = self.head.apply(params["head"], pooled)
+        if self.stack.normalized:
+            logits = self._logits(params, images)
+        else:
+            logits = in_chunks(ConvPooling._logits, self, params, images, self.batch)
         return cross_entropy(logits, batch["label"], self.head.outputs, self.batch)
 
-    def _pooled(self, x: jax.Array, index: int) -> jax.Array:
+    def _logits(self, params: Params, images: jax.Array) -> jax.Array:
+        """[rows, classes] of images [rows, side, side, channels]."""
+        pooled = self.stack.apply(params["convolutions"], images, self._pooled)
+        return self.head.apply(params["head"], pooled)
+
+    def _pooled(self, x: jax.Array, layer: ConvLayer) -> jax.Array:
         """[batch, channels] of an output of a layer, [batch, side, side, channels]."""
-        side = self.stack.layers[index].window.outputs
+        side = layer.window.outputs
         mean = lambda x: jnp.sum(x, axis=(1, 2)) / (side.count * side.count)
         return self.pool.branch(
             {
@@ -80,8 +88,8 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
             hidden=(),
             outputs=few_features_classes(data),
             activation=stack.activation,
-            initializer=options.initializer(config.get("head_init", config["w_init"])),
+            initializer=options.any_initializer(config.get("head_init", config["w_init"])),
         ),
-        data.batch,
+        batch_rows(data),
     )
-    return TaskSpec(task, data, data.batch.padded)
+    return TaskSpec(task, data, task.batch.padded)

@@ -15,12 +15,18 @@ from taskset.networks.dims import Dim, padded_size
 from taskset.networks.images import ImageInput
 from taskset.options import Options
 
-DEPTH = 5  # convolutions of a bucket; those that a task does not have are not computed
-CHANNELS = (32, 64)  # of all layers of a bucket: as the largest one of a task has
+# Convolutions of buckets; those that a task does not have are not computed. Half of the tasks that
+# are quick to train have one, for which the weights of five are much to update.
+DEPTHS = (1, 5)
+CHANNELS = {1: (64,), 5: (32, 64)}  # of all layers, by depth: as the largest one of a task has
 
 # Behind few features, classes are cheap: one bucket for all sets of colour images, which have up to
 # 1000, and one for the grey ones, which have 10; by the channels of images.
-CLASSES = {1: (128,), 3: (1024,)}
+CLASSES = {1: (16,), 3: (1024,)}
+MANY_FEATURES_CLASSES = (16, 128, 1024)
+
+# Rows that are padding cost little: those of a minibatch are looked up, and no more.
+BATCH_SIZES = (64, 256, 512)
 
 
 def conv_stack(config: Mapping[str, Any], images: ImageInput, options: Options) -> ConvStack:
@@ -29,18 +35,19 @@ def conv_stack(config: Mapping[str, Any], images: ImageInput, options: Options) 
     windows = conv_windows(int(images.height.count), strides, config["padding"])
     channels = [Dim(size) for size in config["hidden_units"]]
     if options.padded:
-        windows = _on_canvas(windows, images.shape[0], _whole_pattern(strides))
-        largest = padded_size(max(config["hidden_units"]), CHANNELS)
-        unused = [1] * (DEPTH - len(strides))
+        depth = padded_size(len(strides), DEPTHS)
+        windows = _on_canvas(windows, images.shape[0], _whole_pattern(strides)[:depth])
+        largest = padded_size(max(config["hidden_units"]), CHANNELS[depth])
+        unused = [1] * (depth - len(strides))
         channels = [Dim(largest, np.int32(n)) for n in (*config["hidden_units"], *unused)]
     return ConvStack(
         inputs=images.shape[2],
         layers=tuple(map(ConvLayer, windows, channels)),
         activation=options.activation(config["activation"]),
-        initializer=options.initializer(config["w_init"]),
+        initializer=options.any_initializer(config["w_init"]),
         biases=options.choice("used" if config["use_bias"] else "none", BIASES),
         normalized=config.get("batch_norm", False),
-        depth=options.count(len(strides)),
+        depth=options.count(len(strides)) if len(windows) > 1 else None,
     )
 
 
@@ -48,6 +55,16 @@ def few_features_classes(data: ImageSpec) -> Dim:
     """The classes of a data set, for a dense layer that reads few features."""
     info = data.data.info()
     return data.options.dim(info.num_classes, CLASSES[info.image_shape[2]])
+
+
+def many_features_classes(data: ImageSpec) -> Dim:
+    """The classes of a data set, for a dense layer that reads many features."""
+    return data.options.dim(data.data.info().num_classes, MANY_FEATURES_CLASSES)
+
+
+def batch_rows(data: ImageSpec) -> Dim:
+    """The examples of a minibatch."""
+    return data.options.dim(data.batch_size, BATCH_SIZES)
 
 
 def conv_windows(side: int, strides: Sequence[int], padding: Sequence[str]) -> list[Window]:
@@ -78,5 +95,5 @@ def _on_canvas(windows: Sequence[Window], canvas: int, strides: Sequence[int]) -
 
 def _whole_pattern(strides: Sequence[int]) -> tuple[int, ...]:
     """The first of TaskSet's patterns, which is the least work, that begins with `strides`."""
-    patterns = (tuple(islice(cycle(pattern), DEPTH)) for pattern in STRIDES.values())
+    patterns = (tuple(islice(cycle(pattern), DEPTHS[-1])) for pattern in STRIDES.values())
     return next(pattern for pattern in patterns if pattern[: len(strides)] == tuple(strides))

@@ -17,7 +17,6 @@ from taskset.families.text_inputs import (
     initial_state,
     real_steps,
     recurrent_core,
-    weight_initializer,
 )
 from taskset.networks.dense import init_dense
 from taskset.networks.initializers import Initializer
@@ -97,4 +96,4 @@ def language_model(
         recurrent_core(config["core"], config["embed_dim"], options),
         initial_state(config["trainable_init"], options),
     )
-    return RNNLanguageModel(network, weight_initializer(config["w_init"], options), count_padding)
+    return RNNLanguageModel(network, options.any_initializer(config["w_init"]), count_padding)

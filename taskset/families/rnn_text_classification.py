@@ -17,7 +17,6 @@ from taskset.families.text_inputs import (
     initial_state,
     real_steps,
     recurrent_core,
-    weight_initializer,
 )
 from taskset.networks.choices import Choice
 from taskset.networks.dense import dense, init_dense
@@ -127,7 +126,7 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
     task = RNNTextClassification(
         network,
         options.choice(config["loss_compute"], READOUTS),
-        weight_initializer(config["w_init"], options),
+        options.any_initializer(config["w_init"]),
         options.dim(num_classes(corpus), CLASSES),
         count_padding=released,
     )

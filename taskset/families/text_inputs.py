@@ -12,7 +12,6 @@ from taskset.base import Batch, Dataset, Key, Split
 from taskset.data.text import TextDataset
 from taskset.data.text_data import TextData
 from taskset.networks.dims import Scalar
-from taskset.networks.initializers import Initializer
 from taskset.networks.recurrent import Core, GRUCore, InitialState, LSTMCore, VanillaCore
 from taskset.options import Options
 
@@ -89,22 +88,13 @@ def recurrent_core(
     kind, settings = pair
     inputs = options.dim(embed_dim, embed_sizes)
     hidden = options.dim(settings["core_dim"], CORE_SIZES)
-    weights = lambda *names: tuple(weight_initializer(settings[name], options) for name in names)
+    weights = lambda *names: tuple(options.any_initializer(settings[name]) for name in names)
     if kind == "lstm":
         return LSTMCore(inputs, hidden, *weights("w_gates"))
     if kind == "gru":
         return GRUCore(inputs, hidden, weights("wz", "wr", "wh"), weights("uz", "ur", "uh"))
     activation = options.activation(settings["act_fn"])
     return VanillaCore(inputs, hidden, activation, *weights("in_to_hidden", "hidden_to_hidden"))
-
-
-def weight_initializer(pair: Sequence[Any], options: Options) -> Initializer:
-    """The initialiser of a configuration's `[name, parameter or None]`.
-
-    A core has up to six, so that programs for each set of orthogonal ones would be many.
-    """
-    found = options.initializer(pair)
-    return found.either() if options.padded else found
 
 
 def initial_state(trainable: bool, options: Options) -> InitialState:

@@ -1,14 +1,17 @@
 """Leaving out work, at run time, that no task needs: on padding, and on variants not chosen."""
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
 from taskset.networks.dims import Dim
+from taskset.networks.real_blocks import Blocks, Inputs, scan_real
 
-PADDED_ROWS = 16  # in a chunk, where a batch is padded: what is computed in vain is less than this
+PADDED_ROWS = 8  # in a chunk, where a batch is padded: what is computed in vain is less than this
 LARGEST_ROWS = 512  # in a chunk, where it is not: the largest batch of TaskSet
 
 
@@ -28,31 +31,63 @@ def _(axis_size: int, in_batched: list[bool], condition: jax.Array) -> tuple[jax
     return anywhere(jnp.any(condition, axis=0)), False
 
 
+@custom_vmap
+def largest(count: jax.Array) -> jax.Array:
+    """`count`, [] int32; under `vmap`, the largest of those of the tasks side by side.
+
+    A loop that ends with it has one number of rounds for all of them.
+    """
+    return count
+
+
+@largest.def_vmap
+def _(axis_size: int, in_batched: list[bool], count: jax.Array) -> tuple[jax.Array, bool]:
+    del axis_size, in_batched
+    return largest(jnp.max(count, axis=0)), False
+
+
 def in_chunks(
-    function: Callable[[jax.Array], jax.Array], x: jax.Array, rows: Dim, size: int = PADDED_ROWS
+    function: Callable[[Any, Any, jax.Array], jax.Array],
+    context: Any,
+    params: Any,
+    x: jax.Array,
+    rows: Dim,
 ) -> jax.Array:
-    """`function(x)`, which maps the rows of an array one by one, by chunks of `size` rows.
+    """`function(context, params, x)`, [rows, ...], which maps the rows of `x` one by one.
 
     Of the `rows`, chunks that are padding are not computed, and zero. Without padding, the array is
-    computed at once, unless it is larger than a batch, as for a whole split.
+    computed at once, unless it is larger than a batch, as for a whole split. `context` is a pytree
+    of numbers, without gradient. With padding, there is no forward mode: see `scan_real`.
     """
+    if rows.size is None and x.shape[0] <= LARGEST_ROWS:
+        return function(context, params, x)
+    num_rows = x.shape[0]
+    size = LARGEST_ROWS if rows.size is None else PADDED_ROWS
+    num_chunks = -(-num_rows // size)
+    x = jnp.pad(x, ((0, num_chunks * size - num_rows), *((0, 0),) * (x.ndim - 1)))
     if rows.size is None:
-        if x.shape[0] <= LARGEST_ROWS:
-            return function(x)
-        size = LARGEST_ROWS
-    num_chunks = -(-x.shape[0] // size)
-    missing = num_chunks * size - x.shape[0]
-    chunks = jnp.pad(x, ((0, missing), *((0, 0),) * (x.ndim - 1)))
-    chunks = chunks.reshape(num_chunks, size, *x.shape[1:])
-    result = jax.eval_shape(function, chunks[0])
-    nothing = lambda _: jnp.zeros(result.shape, result.dtype)
+        chunks = x.reshape(num_chunks, size, *x.shape[1:])
+        results = jax.lax.map(functools.partial(function, context, params), chunks)
+    else:
+        blocks = Blocks(
+            values=(),
+            ids=jnp.arange(x.shape[0], dtype=jnp.int32).reshape(num_chunks, size),
+            order=jnp.arange(num_chunks, dtype=jnp.int32),
+            num_real=largest(jnp.minimum(-(-rows.size // size), num_chunks)),
+        )
+        body = functools.partial(_of_chunk, function)
+        results = scan_real(body, 0.0, Inputs(params, x, carry=()), context, blocks)
+    return results.reshape(num_chunks * size, *results.shape[2:])[:num_rows]
 
-    def compute(start_and_chunk: tuple[jax.Array, jax.Array]) -> jax.Array:
-        start, chunk = start_and_chunk
-        if rows.size is None:
-            return function(chunk)
-        return jax.lax.cond(anywhere(start < rows.size), function, nothing, chunk)
 
-    starts = jnp.arange(num_chunks, dtype=jnp.int32) * size
-    results = jax.lax.map(compute, (starts, chunks))
-    return results.reshape(num_chunks * size, *result.shape[1:])[: x.shape[0]]
+def _of_chunk(
+    function: Callable[[Any, Any, jax.Array], jax.Array],
+    context: Any,
+    params: Any,
+    carry: tuple[()],
+    rows: jax.Array,
+    block: tuple[()],
+) -> tuple[tuple[()], jax.Array]:
+    """`function` as the body of a scan, in which nothing is carried."""
+    del block
+    return carry, function(context, params, rows)

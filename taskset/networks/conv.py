@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from taskset.base import Key, Params
 from taskset.networks.activations import Activation
-from taskset.networks.branches import anywhere, in_chunks
+from taskset.networks.branches import anywhere
 from taskset.networks.choices import Choice
 from taskset.networks.dims import Dim, Scalar
 from taskset.networks.initializers import Initializer
@@ -82,8 +82,8 @@ def conv(weight: jax.Array, x: jax.Array, window: Window) -> jax.Array:
     return jnp.tensordot(window.patches(x), weight.reshape(-1, weight.shape[-1]), 1)
 
 
-# Reads a vector, [batch, features], off the output of a layer, for the layer of this index.
-Read = Callable[[jax.Array, int], jax.Array]
+# Reads a vector, [batch, features], off the output of a layer.
+Read = Callable[[jax.Array, ConvLayer], jax.Array]
 
 
 @jax.tree_util.register_dataclass
@@ -131,42 +131,44 @@ class ConvStack:
         shapes = [(i.padded, o.padded) for i, o in zip(inputs, outputs, strict=True)]
         return [drawn[index, :, :, :i, :o] for index, (i, o) in enumerate(shapes)]
 
-    def apply(self, params: Params, images: jax.Array, batch: Dim, read: Read) -> jax.Array:
+    def apply(self, params: Params, images: jax.Array, read: Read) -> jax.Array:
         """[batch, features] float32: what `read` makes of the output of the last layer used.
 
-        `images` are [batch, side, side, inputs], zero in their padding.
+        `images` are [batch, side, side, inputs], zero in their padding. Rows do not depend on each
+        other, unless `normalized`.
         """
-        if self.depth is None:
-            compute = lambda x: self._all(params, x, read)
-        else:
-            compute = lambda x: self._first(params, x, read, self.depth)
-        return compute(images) if self.normalized else in_chunks(compute, images, batch)
-
-    def _all(self, params: Params, x: jax.Array, read: Read) -> jax.Array:
+        if self.depth is not None:
+            return self._first(params, images, read, self.depth)
+        x = images
         for index in range(len(self.layers)):
             x = self._layer(params, x, index)
-        return read(x, len(self.layers) - 1)
+        return read(x, self.layers[-1])
 
     def _first(self, params: Params, x: jax.Array, read: Read, depth: Scalar) -> jax.Array:
-        x = self._layer(params, x, 0)
-        summary = read(x, 0)
+        last = x = self._layer(params, x, 0)
         for index in range(1, len(self.layers)):
-            go_on = partial(self._go_on, params, read, index, depth)
-            stay = lambda x, summary, index=index: (self.layers[index].empty(x.shape[0]), summary)
-            x, summary = jax.lax.cond(anywhere(index < depth), go_on, stay, x, summary)
-        return summary
+            go_on = partial(self._go_on, params, index, depth)
+            stay = lambda x, last, index=index: (self.layers[index].empty(x.shape[0]), last)
+            x, last = jax.lax.cond(anywhere(index < depth), go_on, stay, x, last)
+        return read(last, self._last_layer(depth))
 
     def _go_on(
-        self,
-        params: Params,
-        read: Read,
-        index: int,
-        depth: Scalar,
-        x: jax.Array,
-        summary: jax.Array,
+        self, params: Params, index: int, depth: Scalar, x: jax.Array, last: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
+        """The output of a layer, and with zeros around it in place of `last` where it is used."""
         x = self._layer(params, x, index)
-        return x, jnp.where(index < depth, read(x, index), summary)
+        missing = last.shape[1] - x.shape[1]
+        large = jnp.pad(x, ((0, 0), (0, missing), (0, missing), (0, 0)))
+        return x, jnp.where(index < depth, large, last)
+
+    def _last_layer(self, depth: Scalar) -> ConvLayer:
+        """The last layer used, with the output of the first for a canvas."""
+        first = self.layers[0]
+        sides = _sizes([layer.window.outputs for layer in self.layers])
+        channels = _sizes([layer.channels for layer in self.layers])
+        outputs = Dim(first.window.outputs.padded, sides[depth - 1])
+        window = dataclasses.replace(first.window, outputs=outputs)
+        return ConvLayer(window, Dim(first.channels.padded, channels[depth - 1]))
 
     def _layer(self, params: Params, x: jax.Array, index: int) -> jax.Array:
         """The output of one layer; gradients keep the products, and make the rest again."""

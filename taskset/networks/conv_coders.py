@@ -32,7 +32,7 @@ class ConvEncoder:
     def apply(self, params: Params, images: jax.Array) -> jax.Array:
         """[batch, outputs] of images [batch, side, side, channels]."""
         read = lambda x, _: x.reshape(x.shape[0], -1)
-        flat = self.stack.apply(params["convolutions"], images, Dim(images.shape[0]), read)
+        flat = self.stack.apply(params["convolutions"], images, read)
         return self.head.apply(params["head"], flat)
 
 

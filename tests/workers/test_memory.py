@@ -1,6 +1,7 @@
-"""Free memory goes back to the system."""
+"""Free memory goes back to the system, and garbage is not looked for while programs are traced."""
 
 import ctypes
+import gc
 import os
 from pathlib import Path
 
@@ -31,3 +32,17 @@ def test_what_the_c_library_keeps_goes_back_to_the_system():
     memory.give_back()
     assert before - resident_bytes() > CHUNK * NUM_CHUNKS / 2
     library.free(chunks[-1])
+
+
+def test_garbage_is_looked_for_as_before_whatever_happens():
+    with pytest.raises(ValueError, match="within"), memory.no_collection():
+        assert not gc.isenabled()
+        raise ValueError("within")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with memory.no_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

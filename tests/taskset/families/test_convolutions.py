@@ -137,8 +137,8 @@ def test_padding_is_exact_for_more(name):
 
 
 def test_configurations_of_a_bucket_share_a_program():
-    # One, two, four and five layers; relu, swish and elu; all pools; 10 to 397 classes.
-    names = [f"conv_pooling_family_seed{seed}" for seed in (1, 30, 57, 59)]
+    # Two, four and five layers; relu, swish and elu; all pools; 10 to 397 classes.
+    names = [f"conv_pooling_family_seed{seed}" for seed in (1, 30, 59)]
     families = [NamedFamily(name, buckets="padded") for name in names]
     assert len({family.program() for family in families}) == 1
     assert len({NamedFamily(name).program() for name in names}) == len(names)

@@ -9,6 +9,7 @@ import pytest
 
 from taskset.families.convolutions import conv_windows
 from taskset.networks.activations import Activation
+from taskset.networks.branches import in_chunks
 from taskset.networks.choices import Choice
 from taskset.networks.conv import BATCH_NORM_EPSILON, ConvLayer, ConvStack, conv
 from taskset.networks.dims import Dim
@@ -73,8 +74,8 @@ def small_stack(depth=None, activation="tanh", **fields):
     return ConvStack(2, layers, Activation(activation), weights, depth=depth, **fields)
 
 
-def pooled(x, _):
-    return jnp.mean(x, axis=(1, 2))
+def pooled(x, layer):
+    return jnp.sum(x, axis=(1, 2)) / layer.window.outputs.count**2
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -83,17 +84,20 @@ def test_the_first_layers_alone_are_a_stack_of_that_depth(depth):
     whole = small_stack(depth=np.int32(depth))
     part = dataclasses.replace(small_stack(), layers=whole.layers[:depth])
     params = whole.init(key)
-    expected = part.apply(part.init(key), x, Dim(4), pooled)
-    np.testing.assert_allclose(whole.apply(params, x, Dim(4), pooled), expected, rtol=1e-6)
+    expected = part.apply(part.init(key), x, pooled)
+    np.testing.assert_allclose(whole.apply(params, x, pooled), expected, rtol=1e-6)
 
 
 def test_tasks_side_by_side_have_depths_and_batches_of_their_own():
     x = jax.random.normal(jax.random.key(1), (40, 6, 6, 2))
     params = small_stack(depth=np.int32(3)).init(jax.random.key(0))
 
+    def features(depth, params, x):
+        return small_stack(depth).apply(params, x, pooled)
+
     def loss(params, depth, rows):
         batch = Dim(40, rows)
-        return jnp.sum(batch.mean(small_stack(depth).apply(params, x, batch, pooled)) ** 2)
+        return jnp.sum(batch.mean(in_chunks(features, depth, params, x, batch)) ** 2)
 
     settings = jnp.asarray([[1, 40], [2, 3], [3, 20]], jnp.int32)
     grad = jax.jit(jax.grad(loss))
@@ -116,7 +120,7 @@ def test_normalisation_is_by_the_batch_and_adds_an_offset():
     product = numpy_conv(weight, x, 1, "SAME")
     deviation = np.sqrt(product.var((0, 1, 2)) + BATCH_NORM_EPSILON)
     expected = np.tanh((product - product.mean((0, 1, 2))) / deviation + [0.5, -1.0, 0.0])
-    got = stack.apply(params, jnp.asarray(x, jnp.float32), Dim(5), pooled)
+    got = stack.apply(params, jnp.asarray(x, jnp.float32), pooled)
     np.testing.assert_allclose(got, expected.mean((1, 2)), rtol=1e-5, atol=1e-6)
 
 
