@@ -74,6 +74,7 @@ KINDS: dict[type, dict[str, type]] = {
             estimators.PersistentESWithBackprop,
             estimators.ResumedPersistentES,
             estimators.TruncatedES,
+            estimators.LearnedStddevES,
             estimators.FullES,
             estimators.TruncatedBackprop,
             estimators.FullBackprop,
