@@ -40,6 +40,7 @@ from metaopt.horizons import Fixed, Horizon
 from metaopt.inner_problem import InnerProblem, OptimizerTraining
 from metaopt.learned_optimizers.base import LearnedOptimizer
 from metaopt.learner import Learner
+from metaopt.teacher import Teacher
 from taskset import catalog
 from taskset.base import TaskFamily
 from taskset.errors import InputError
@@ -98,6 +99,7 @@ class Problem:
     outer_batches: int = 1  # minibatches in each evaluation of the outer loss
     input_noise: float = 0.0  # in minibatches of the outer loss: standard deviation
     label_noise: float = 0.0  # in minibatches of the outer loss: share of labels
+    teacher: Teacher = Teacher()  # who has a share in the steps, at first
 
     def __post_init__(self) -> None:
         if self.outer_batches < 1:
@@ -304,6 +306,7 @@ class RunConfig:
             announced,
             asked.corruption,
             asked.outer_batches,
+            asked.teacher,
         )
 
 

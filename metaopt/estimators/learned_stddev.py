@@ -87,8 +87,9 @@ class LearnedStddevES(CommonStartEstimator):
         by_unit = antithetic.gradients(unit, losses, 1.0, self.normalization)
         gradients = jax.tree.map(jnp.divide, by_unit, stddev)
         estimate = mean_of_runs(gradients, losses.mean, losses.usable)
-        mean_stddev = jnp.mean(jnp.stack(jax.tree.leaves(stddev))).astype(jnp.float32)
-        estimate.metrics["stddev"] = estimate.weight * mean_stddev
+        mean = jnp.mean(jnp.stack(jax.tree.leaves(jax.tree.map(jnp.exp, log_stddev))))
+        metrics = estimate.metrics | {"stddev": jnp.asarray(estimate.weight * mean)}
+        estimate = estimate._replace(metrics=metrics)
         moved = self._moved(log_stddev, unit, losses)
         of_tasks = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.num_tasks,)), moved)
         return estimate, run._replace(state=WithStddev(run.state, of_tasks))

@@ -96,7 +96,7 @@ def test_deviations_shrink_in_a_valley_and_grow_on_a_ridge_up_to_their_limits():
 def test_the_gradient_is_that_of_the_present_deviations():
     """Of a parabola antithetic ES has the mean c p, whatever they are."""
     _, state = after(LearnedStddevES(**RUNS, stddev=0.2, stddev_rate=0.5), 20)
-    many = LearnedStddevES(**RUNS | {"num_tasks": 4096}, stddev=0.2)
+    many = dataclasses.replace(LearnedStddevES(**RUNS, stddev=0.2), num_tasks=4096)
     widened = jax.tree.map(lambda log: jnp.full(4096, log[0]), state.state.log_stddev)
     start = compiled(many)[0](THETA, NoData(), jax.random.key(0))
     start = start._replace(state=start.state._replace(log_stddev=widened))
