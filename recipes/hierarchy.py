@@ -30,7 +30,7 @@ OPTIMIZERS: dict[str, LearnedOptimizer] = {
 
 
 def main(
-    num_steps: int = 300,
+    num_steps: int = 200,
     learning_rate: float = 3e-3,
     seeds: tuple[int, ...] = (0, 1, 2),
     json: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,

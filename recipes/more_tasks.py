@@ -70,7 +70,7 @@ class Scale:
 
 
 def main(
-    num_steps: int = 500,
+    num_steps: int = 300,
     seeds: tuple[int, ...] = (0, 1, 2),
     json: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:

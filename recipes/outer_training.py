@@ -1,5 +1,6 @@
 """Meta-training in one compiled program, for recipes that compare settings of it over seeds."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 import optax
 
 from metaopt import comparison
-from metaopt.estimators import GradientEstimator
+from metaopt.estimators import Estimate, GradientEstimator
 from metaopt.learned_optimizers import MetaParams
 from taskset.base import Key
 
@@ -19,7 +20,8 @@ class Trained(NamedTuple):
     """What came of meta-training."""
 
     meta_params: MetaParams
-    losses: jax.Array  # [num_steps] float32, the mean meta-loss of the estimates of each outer step
+    # [num_steps] float32, the mean meta-loss of the estimates; NaN where no run of one was usable
+    losses: jax.Array
 
 
 def adam(rate: jax.Array) -> optax.GradientTransformation:
@@ -37,12 +39,15 @@ def train(
 ) -> Trained:
     """Follows the mean of the estimates from `start` with the optimizer `outer(setting)`.
 
-    Compiled once for the same estimators, `outer` and number of steps.
+    Compiled once for estimators of the same program, the same `outer` and number of steps.
     """
     data = tuple(estimator.problem.load_data() for estimator in estimators)
+    programs = tuple(
+        dataclasses.replace(estimator, problem=estimator.problem.program())
+        for estimator in estimators
+    )
     setting = jax.tree.map(jnp.asarray, setting)
-    key = jax.random.key(seed)
-    return _train(tuple(estimators), outer, num_steps, data, setting, start, key)
+    return _train(programs, outer, num_steps, data, setting, start, jax.random.key(seed))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -67,7 +72,7 @@ def _train(
         ]
         mean = lambda *values: jnp.mean(jnp.stack(values), axis=0)
         gradient = jax.tree.map(mean, *[estimate.gradient for estimate, _ in found])
-        loss = mean(*[estimate.meta_loss for estimate, _ in found])
+        loss = mean(*[_loss_of(estimate) for estimate, _ in found])
         updates, opt_state = optimizer.update(gradient, opt_state, meta_params, value=loss)
         meta_params = optax.apply_updates(meta_params, updates)
         return (meta_params, opt_state, [state for _, state in found]), loss
@@ -82,6 +87,10 @@ def _train(
         outer_step, carry, jax.random.split(key_steps, num_steps)
     )
     return Trained(meta_params, losses)
+
+
+def _loss_of(estimate: Estimate) -> jax.Array:
+    return jnp.where(estimate.weight > 0, estimate.meta_loss, jnp.nan)
 
 
 def with_interval(values: Any) -> str:

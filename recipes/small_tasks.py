@@ -6,14 +6,17 @@ squared distance from a linear teacher, which is a quadratic; no hidden layer, o
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from taskset.base import Batch, Dataset, Key, Params, Task, TaskFamily
+from taskset.base import Batch, Dataset, Key, Params, Split, Task, TaskFamily
 from taskset.data import sources
 
 NUM_FEATURES, NUM_CLASSES, WIDEST = 64, 10, 64
+MOST = 64  # tasks of a family
 
 
 @jax.tree_util.register_dataclass
@@ -21,13 +24,13 @@ NUM_FEATURES, NUM_CLASSES, WIDEST = 64, 10, 64
 class SmallTask(Task):
     """One of them; all have the parameters of the largest, and some of these do nothing."""
 
-    scales: jax.Array  # [64], of the features
-    of_digits: jax.Array  # [] bool; else inputs are normal
-    by_teacher: jax.Array  # [] bool; else classes are those of digits
-    squared: jax.Array  # [] bool; else cross-entropy
-    units: jax.Array  # [64] bool, of the hidden layer
-    classes: jax.Array  # [10] int32, what each digit counts as
-    teacher: jax.Array  # [64, 10]
+    scales: Any  # [64], of the features
+    of_digits: Any  # [] bool; else inputs are normal
+    by_teacher: Any  # [] bool; else classes are those of digits
+    squared: Any  # [] bool; else cross-entropy
+    units: Any  # [64] bool, of the hidden layer
+    classes: Any  # [10] int32, what each digit counts as
+    teacher: Any  # [64, 10]
 
     def init(self, key: Key) -> Params:
         keys = jax.random.split(key, 2)
@@ -64,27 +67,38 @@ class SmallTask(Task):
         return jnp.where(has_units, above, inputs @ params["linear"] + row(second["bias"]))
 
 
-def describe(number: jax.Array) -> SmallTask:
-    """The task of a number, [] int32."""
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(14), number), 9)
-    coin = jax.random.bernoulli
-    log_uniform = lambda key, low, high, shape=(): jnp.exp(
-        jax.random.uniform(key, shape, minval=jnp.log(low), maxval=jnp.log(high))
-    )
-    squared = coin(keys[0], 0.25)
-    has_units = coin(keys[1], 0.7) & ~squared
-    width = jnp.where(has_units, log_uniform(keys[2], 8.0, float(WIDEST + 1)), 0.0)
-    num_classes = jax.random.randint(keys[3], (), 2, NUM_CLASSES + 1)
-    shuffled = jax.random.permutation(keys[4], NUM_CLASSES)
+def describe(number: int) -> SmallTask:
+    """The task of a number, as numpy arrays."""
+    draw = np.random.RandomState(number)
+    log_uniform = lambda low, high, size=None: np.exp(draw.uniform(np.log(low), np.log(high), size))
+    squared = draw.rand() < 0.25
+    width = 0 if squared or draw.rand() < 0.3 else int(log_uniform(8, WIDEST + 1))
+    classes = draw.permutation(NUM_CLASSES) % draw.randint(2, NUM_CLASSES + 1)
     return SmallTask(
-        scales=log_uniform(keys[6], 0.3, 3.0, (NUM_FEATURES,)),
-        of_digits=coin(keys[7], 0.6),
-        by_teacher=coin(keys[5], 0.4),
-        squared=squared,
-        units=jnp.arange(WIDEST) < width,
-        classes=shuffled % num_classes,
-        teacher=jax.random.normal(keys[8], (NUM_FEATURES, NUM_CLASSES)) / 8.0,
+        scales=log_uniform(0.3, 3.0, NUM_FEATURES).astype(np.float32),
+        of_digits=np.asarray(draw.rand() < 0.6),
+        by_teacher=np.asarray(draw.rand() < 0.4),
+        squared=np.asarray(squared),
+        units=np.arange(WIDEST) < width,
+        classes=classes.astype(np.int32),
+        teacher=(draw.randn(NUM_FEATURES, NUM_CLASSES) / 8.0).astype(np.float32),
     )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class WithTasks(Dataset):
+    """Digits, and the tasks to choose from."""
+
+    digits: Dataset
+    tasks: SmallTask  # leaves [MOST, ...]
+    number: jax.Array  # [] int32, of those that count
+
+    def sample(self, split: Split, key: Key, batch_size: int) -> Batch:
+        return self.digits.sample(split, key, batch_size)
+
+    def whole(self, split: Split) -> Batch:
+        return self.digits.whole(split)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +109,16 @@ class SmallTasks(TaskFamily):
     number: int
     batch_size: int = 64
 
-    def load_data(self) -> Dataset:
-        return sources.load("digits", "embedded")
+    def load_data(self) -> WithTasks:
+        described = [describe(self.first + i % self.number) for i in range(MOST)]
+        tasks = jax.tree.map(lambda *arrays: jnp.asarray(np.stack(arrays)), *described)
+        digits = sources.load("digits", "embedded")
+        return WithTasks(digits, tasks, jnp.asarray(self.number, jnp.int32))
 
     def sample(self, data: Dataset, key: Key) -> SmallTask:
-        del data
-        return describe(self.first + jax.random.randint(key, (), 0, self.number))
+        assert isinstance(data, WithTasks)
+        chosen = jax.random.randint(key, (), 0, data.number)
+        return jax.tree.map(lambda leaf: leaf[chosen], data.tasks)
+
+    def program(self) -> "SmallTasks":
+        return SmallTasks(0, 0, self.batch_size)

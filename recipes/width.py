@@ -103,7 +103,7 @@ def runs_of(optimizer: LearnedOptimizer, family: Wide, meta_params: MetaParams):
 
 
 def main(
-    num_steps: int = 500,
+    num_steps: int = 300,
     seeds: tuple[int, ...] = (0, 1),
     json: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
