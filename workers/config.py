@@ -16,10 +16,6 @@ Every key of the file is a field of a dataclass; tables nest as the dataclasses 
     [estimator.horizon]
     kind = "Fixed"
     steps = 200
-
-    [learner.optimizer]
-    name = "adam"
-    learning_rate = 0.003
 """
 
 import dataclasses
