@@ -25,13 +25,19 @@ class Timing(NamedTuple):
 
 def timed(call: Callable[[], Any], repeats: int) -> Timing:
     """Times `call`, which has been compiled before, waiting for what it returns."""
-    walls, cpus = [], []
+    return timed_in_turns([call], repeats)[0]
+
+
+def timed_in_turns(calls: Sequence[Callable[[], Any]], repeats: int) -> list[Timing]:
+    """The same of several, in turns, so that what else the machine does meets them alike."""
+    walls, cpus = ([[] for _ in calls] for _ in range(2))
     for _ in range(repeats):
-        wall, cpu = time.perf_counter(), time.process_time()
-        jax.block_until_ready(call())
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return Timing(min(walls), statistics.median(cpus))
+        for i, call in enumerate(calls):
+            wall, cpu = time.perf_counter(), time.process_time()
+            jax.block_until_ready(call())
+            walls[i].append(time.perf_counter() - wall)
+            cpus[i].append(time.process_time() - cpu)
+    return [Timing(min(w), statistics.median(c)) for w, c in zip(walls, cpus, strict=True)]
 
 
 def report(title: str, rows: Sequence[dict[str, Any]], path: pathlib.Path | None) -> None:

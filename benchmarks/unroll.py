@@ -4,13 +4,15 @@
                                 [--models 64-32-10] [--tasks 16] [--truncations 50]
 
 A step is one step of inner training of one task (of one sign, for evolution strategies), batch
-128, horizon 1,000 in staggered truncations. Each setting runs in a process of its own, which is
-what a worker is: one core, one thread (`NPROC=1`); `--threads 2` and so on give it more. The whole
-table takes an hour; the flags choose a part.
+128, horizon 1,000 in staggered truncations; whole runs are as long as a truncation. Each setting
+runs in a process of its own, which is what a worker is: one core, one thread (`NPROC=1`);
+`--threads 2` and so on give it more. The whole table takes many hours; the flags choose a part.
 
 steps/s, steps/CPU-s   per second of wall time (best call) and of CPU time (median call)
-floor                  share of CPU time that remains with SGD in the place of the learned
+SGD share              share of CPU time that remains with SGD in the place of the learned
                        optimizer: the inner model, its data, for backprop their derivatives
+times floor            CPU time over the floor: that of SGD, and what the arithmetic that the
+                       optimizer adds takes at the rates of this core, see `arithmetic`
 compile                CPU seconds; nothing is cached
 temporary, resident    MB: of the compiled program by the compiler's own report; peak of the process
 """
@@ -24,8 +26,10 @@ import resource
 import subprocess
 import sys
 import time
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import arithmetic
 import jax
 import jax.numpy as jnp
 import measure
@@ -33,7 +37,10 @@ import numpy as np
 import optax
 import tyro
 
-from metaopt.estimators import GradientEstimator, PersistentES, TruncatedBackprop, TruncatedES
+from metaopt import estimators as kinds
+from metaopt.estimators import GradientEstimator
+from metaopt.estimators.rematerialisation import Remat
+from metaopt.estimators.truncated import TruncatedEstimator
 from metaopt.horizons import Fixed
 from metaopt.inner_problem import OptimizerTraining
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
@@ -42,6 +49,22 @@ from taskset.data.arrays import ArrayDataset
 from taskset.families.mlp import MLPClassification, plain_mlp
 
 NUM_EXAMPLES = 10_000
+ESTIMATORS: dict[str, type[GradientEstimator]] = {
+    kind.__name__: kind
+    for kind in (
+        kinds.PersistentES,
+        kinds.TruncatedES,
+        kinds.TruncatedBackprop,
+        kinds.NoiseReuseES,
+        kinds.GPES,
+        kinds.ResumedPersistentES,
+        kinds.PersistentESWithBackprop,
+        kinds.FullES,
+        kinds.FullBackprop,
+        kinds.Reparameterised,
+        kinds.InverseVariance,
+    )
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +78,8 @@ class RandomImages(TaskFamily):
         draw = np.random.RandomState(0)
         images = draw.randint(0, 256, (NUM_EXAMPLES, self.widths[0])).astype(np.uint8)
         labels = draw.randint(0, self.widths[-1], NUM_EXAMPLES).astype(np.int32)
-        return ArrayDataset({"train": {"image": jnp.asarray(images), "label": jnp.asarray(labels)}})
+        split = {"image": jnp.asarray(images), "label": jnp.asarray(labels)}
+        return ArrayDataset({"train": split, "inner_valid": split})
 
     def sample(self, data: Dataset, key: Key) -> MLPClassification:
         del data, key
@@ -85,27 +109,28 @@ class Setting:
     model: str  # widths, as 64-32-10
     tasks: int
     truncation: int
-    remat: Literal["none", "step", "sqrt"] = "step"
+    remat: Remat = "step"
 
     def build(self, optimizer: LearnedOptimizer) -> GradientEstimator:
         """The estimator, for this optimizer."""
         widths = tuple(map(int, self.model.split("-")))
         problem = OptimizerTraining(RandomImages(widths), optimizer)
-        common = {"truncation": self.truncation, "horizon": Fixed(1000)}
-        if self.estimator == "TruncatedBackprop":
-            return TruncatedBackprop(problem, self.tasks, remat=self.remat, **common)
-        return {"PersistentES": PersistentES, "TruncatedES": TruncatedES}[self.estimator](
-            problem, self.tasks, **common
-        )
+        kind = ESTIMATORS[self.estimator]
+        length: dict[str, Any] = {"horizon": Fixed(self.truncation)}
+        if issubclass(kind, TruncatedEstimator):
+            length = {"horizon": Fixed(1000), "truncation": self.truncation}
+        if "remat" in {field.name for field in dataclasses.fields(kind)}:
+            length["remat"] = self.remat
+        return kind(problem, self.tasks, **length)
 
 
 def main(
     optimizers: tuple[str, ...] = tuple(KINDS),
-    estimators: tuple[str, ...] = ("PersistentES", "TruncatedES", "TruncatedBackprop"),
+    estimators: tuple[str, ...] = tuple(ESTIMATORS),
     models: tuple[str, ...] = ("64-32-10", "784-32-10"),
     tasks: tuple[int, ...] = (4, 16, 64),
     truncations: tuple[int, ...] = (20, 50),
-    remat: Literal["none", "step", "sqrt"] = "step",
+    remat: Remat = "step",
     threads: int = 1,
     json: pathlib.Path | None = None,
 ) -> None:
@@ -127,42 +152,61 @@ def in_own_process(setting: Setting, threads: int) -> dict[str, Any]:
     return json.loads(output.splitlines()[-1])
 
 
+class Program(NamedTuple):
+    """A compiled estimate, ready to be called again and again."""
+
+    call: Callable[[], Any]
+    operations: arithmetic.Operations
+    compile_seconds: float  # CPU
+    temporary: int  # bytes
+
+
 def one_setting(setting: Setting) -> dict[str, Any]:
     """The row of a setting."""
     estimator = setting.build(KINDS[setting.optimizer]())
-    timing, compile_seconds, temporary = time_estimator(estimator)
+    program = compiled(estimator)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    floor, _, _ = time_estimator(setting.build(PlainSGD()))
+    sgd = compiled(setting.build(PlainSGD()))
+    timing, sgd_timing = measure.timed_in_turns([program.call, sgd.call], repeats=8)
+    added = program.operations.plus(sgd.operations, times=-1.0)
+    floor = sgd_timing.cpu + arithmetic.rates().seconds(added)
     return {
         **dataclasses.asdict(setting),
         "steps/s": round(estimator.inner_steps / timing.wall),
         "steps/CPU-s": round(estimator.inner_steps / timing.cpu),
-        "floor": floor.cpu / timing.cpu,
-        "compile": compile_seconds,
-        "temporary": temporary / 1e6,
+        "SGD share": sgd_timing.cpu / timing.cpu,
+        "times floor": timing.cpu / floor,
+        "compile": program.compile_seconds,
+        "temporary": program.temporary / 1e6,
         "resident": resident,
     }
 
 
-def time_estimator(estimator: GradientEstimator) -> tuple[measure.Timing, float, int]:
-    """Timing of an estimate; CPU seconds and temporary bytes of its program."""
+def compiled(estimator: GradientEstimator) -> Program:
+    """The program of an estimate, which has been called once."""
     problem = estimator.problem
     assert isinstance(problem, OptimizerTraining)
     data = problem.load_data()
     meta_params = problem.optimizer.init(jax.random.key(0))
     state = [jax.jit(estimator.init)(meta_params, data, jax.random.key(1))]
+    arguments = (meta_params, state[0], data, jax.random.key(2))
     cpu = time.process_time()
-    compiled = jax.jit(estimator.estimate).lower(meta_params, state[0], data, jax.random.key(2))
-    compiled = compiled.compile()
+    program = jax.jit(estimator.estimate).lower(*arguments).compile()
     compile_seconds = time.process_time() - cpu
 
     def call() -> Any:
-        estimate, state[0] = compiled(meta_params, state[0], data, jax.random.key(3))
+        estimate, state[0] = program(meta_params, state[0], data, jax.random.key(3))
         return estimate
 
     jax.block_until_ready(call())
-    timing = measure.timed(call, repeats=8)
-    return timing, compile_seconds, compiled.memory_analysis().temp_size_in_bytes
+    memory = program.memory_analysis()
+    assert memory is not None
+    return Program(
+        call=call,
+        operations=arithmetic.operations(estimator.estimate, *arguments),
+        compile_seconds=compile_seconds,
+        temporary=memory.temp_size_in_bytes,
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ The path of one outer step, one module each:
     metaopt.exports                    the result is handed out, as an optax optimizer
 
 What these are made of: `learned_optimizers` (one architecture a module), `horizons` (how long an
-inner run is), `normalize` (what makes losses of tasks comparable), `outer_optimizer`. What judges
-the result: `held_out` runs, `baselines`, `evaluate`, `comparison`, `report`, `curves`.
+inner run is), `teacher` (who has a share in its steps), `normalize` (what makes losses of tasks
+comparable), `outer_optimizer`. What judges the result: `held_out` runs, `baselines`, `evaluate`,
+`comparison`, `report`, `curves`.
 
 The other inner problem is `hyperparameter_training`: a run as a function of `hyperparameters`, each
 in one of the `domains`, under one of the `dynamics`; for its estimators, `reversible` training and

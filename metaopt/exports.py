@@ -81,8 +81,7 @@ def export(
     not fit it or are not finite.
     """
     path = Path(path)
-    if path.exists():
-        raise InputError(f"export folder {path} exists; choose another, or remove it first")
+    check_new(path)
     if KINDS.get(type(optimizer).__name__) is not type(optimizer):
         raise unknown_name("learned optimizer to export", type(optimizer).__name__, KINDS)
     arrays = _checked(_named(meta_params), optimizer, "the meta-parameters")
@@ -105,6 +104,12 @@ def export(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def check_new(path: Path) -> None:
+    """Raises `InputError` where there is something at `path` that an export would replace."""
+    if path.exists():
+        raise InputError(f"export folder {path} exists; choose another, or remove it first")
 
 
 def _config(

@@ -10,6 +10,7 @@ import optax
 
 from metaopt.corruption import Corruption
 from metaopt.learned_optimizers.base import LearnedOptimizer, MetaParams
+from metaopt.teacher import Teacher
 from taskset.base import Dataset, Key, Params, Split, Task, TaskFamily
 
 
@@ -49,6 +50,11 @@ class InnerProblem(abc.ABC):
     def outer_loss(self, meta_params: MetaParams, state: Any, data: Dataset, key: Key) -> jax.Array:
         """The outer loss of `state` itself, [] float32, for objectives that see the end only."""
 
+    def at(self, outer_step: Any) -> Self:
+        """The problem as it is at `outer_step`, [] int32, which may be traced."""
+        del outer_step
+        return self
+
     def program(self) -> Self:
         """What a compiled program depends on: equal for problems that can share one.
 
@@ -84,6 +90,7 @@ class InnerState(NamedTuple):
     params: Params
     opt_state: Any
     late: Any = None  # gradients that have yet to arrive, the oldest first, leaves [delay, ...]
+    expert: Any = None  # the state of the optimizer of the teacher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +104,7 @@ class OptimizerTraining(FamilyTraining):
     also drawn after the update, from whichever split.
 
     Optimizers that ask for it see a validation loss of each step, from the split "inner_valid".
+    A teacher, if there is one, has a share in the steps and in their outer losses.
     """
 
     optimizer: LearnedOptimizer
@@ -104,6 +112,11 @@ class OptimizerTraining(FamilyTraining):
     num_steps: int | None = None  # the horizon announced to the optimizer
     corruption: Corruption = Corruption()  # of the minibatches of the outer loss
     outer_batches: int = 1  # minibatches behind an outer loss, which is their mean
+    teacher: Teacher = Teacher()
+    outer_step: Any = 0  # [] int32, which the share of the teacher depends on
+
+    def at(self, outer_step: Any) -> Self:
+        return dataclasses.replace(self, outer_step=outer_step) if self.teacher.teaches else self
 
     def init(self, meta_params: MetaParams, data: Dataset, key: Key) -> InnerState:
         key_task, key_params = jax.random.split(key)
@@ -112,7 +125,8 @@ class OptimizerTraining(FamilyTraining):
         late, delay = None, self.family.gradient_delay
         if delay:
             late = jax.tree.map(lambda x: jnp.zeros((delay, *x.shape), x.dtype), params)
-        return InnerState(task, params, self._optimizer(meta_params).init(params), late)
+        expert = self.teacher.init(params) if self.teacher.teaches else None
+        return InnerState(task, params, self._optimizer(meta_params).init(params), late, expert)
 
     def step(
         self, meta_params: MetaParams, state: InnerState, data: Dataset, key: Key
@@ -130,11 +144,15 @@ class OptimizerTraining(FamilyTraining):
         updates, opt_state = self._optimizer(meta_params).update(
             grads, state.opt_state, state.params, value=loss, **valid
         )
+        forced, expert, share = None, None, self.teacher.share(self.outer_step)
+        if self.teacher.teaches:
+            forced = self.teacher.force(grads, updates, state.expert, state.params, share)
+            updates, expert = forced.updates, forced.expert_state
         params = optax.apply_updates(state.params, updates)
-        state = InnerState(state.task, params, opt_state, late)
-        if (self.outer_split, self.corruption, self.outer_batches) == ("train", Corruption(), 1):
-            return state, loss
-        return state, self.outer_loss(meta_params, state, data, key_outer)
+        state = InnerState(state.task, params, opt_state, late, expert)
+        if (self.outer_split, self.corruption, self.outer_batches) != ("train", Corruption(), 1):
+            loss = self.outer_loss(meta_params, state, data, key_outer)
+        return state, loss if forced is None else self.teacher.loss(loss, forced, share)
 
     def outer_loss(
         self, meta_params: MetaParams, state: InnerState, data: Dataset, key: Key

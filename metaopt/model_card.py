@@ -7,7 +7,7 @@ from metaopt import report
 
 FRONT_MATTER = """---
 library_name: metaopt
-license: apache-2.0
+license: {license}
 tags:
 - learned-optimizer
 - optax
@@ -33,7 +33,7 @@ def write(config: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]
     provenance = config["provenance"]
     num_steps = provenance.get("num_steps")
     parts = [
-        FRONT_MATTER,
+        FRONT_MATTER.format(license=provenance.get("license", "apache-2.0")),
         f"# {config['kind']}, a learned optimizer\n",
         f"A learned optimizer of {config['num_meta_params']:,} meta-parameters for optax.\n",
         "## Use\n",

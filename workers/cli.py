@@ -42,6 +42,7 @@ COMMANDS = {
     "tasks curves": Entry("task_curves", "TasksCurves", "run a search space on tasks"),
     "optimizers list": Entry("optimizers", "OptimizersList", "list the learned optimizers"),
     "optimizers show": Entry("optimizers", "OptimizersShow", "show one, and what it costs"),
+    "optimizers import": Entry("optimizers", "OptimizersImport", "make an export of VeLO or Celo"),
     "data list": Entry("data", "DataList", "list the data sets"),
     "data prepare": Entry("data", "DataPrepare", "put a data set on disk"),
     "data verify": Entry("data", "DataVerify", "check a data set on disk against its fingerprint"),

@@ -16,10 +16,6 @@ Every key of the file is a field of a dataclass; tables nest as the dataclasses 
     [estimator.horizon]
     kind = "Fixed"
     steps = 200
-
-    [learner.optimizer]
-    name = "adam"
-    learning_rate = 0.003
 """
 
 import dataclasses
@@ -40,6 +36,7 @@ from metaopt.horizons import Fixed, Horizon
 from metaopt.inner_problem import InnerProblem, OptimizerTraining
 from metaopt.learned_optimizers.base import LearnedOptimizer
 from metaopt.learner import Learner
+from metaopt.teacher import Teacher
 from taskset import catalog
 from taskset.base import TaskFamily
 from taskset.errors import InputError
@@ -74,6 +71,7 @@ KINDS: dict[type, dict[str, type]] = {
             estimators.PersistentESWithBackprop,
             estimators.ResumedPersistentES,
             estimators.TruncatedES,
+            estimators.LearnedStddevES,
             estimators.FullES,
             estimators.TruncatedBackprop,
             estimators.FullBackprop,
@@ -97,6 +95,7 @@ class Problem:
     outer_batches: int = 1  # minibatches in each evaluation of the outer loss
     input_noise: float = 0.0  # in minibatches of the outer loss: standard deviation
     label_noise: float = 0.0  # in minibatches of the outer loss: share of labels
+    teacher: Teacher = Teacher()  # who has a share in the steps, at first
 
     def __post_init__(self) -> None:
         if self.outer_batches < 1:
@@ -303,6 +302,7 @@ class RunConfig:
             announced,
             asked.corruption,
             asked.outer_batches,
+            asked.teacher,
         )
 
 

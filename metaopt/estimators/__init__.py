@@ -9,6 +9,7 @@ from metaopt.estimators.full_backprop import FullBackprop as FullBackprop
 from metaopt.estimators.full_es import FullES as FullES
 from metaopt.estimators.implicit import Implicit as Implicit
 from metaopt.estimators.inverse_variance import InverseVariance as InverseVariance
+from metaopt.estimators.learned_stddev import LearnedStddevES as LearnedStddevES
 from metaopt.estimators.persistent_es import GPES as GPES
 from metaopt.estimators.persistent_es import NoiseReuseES as NoiseReuseES
 from metaopt.estimators.persistent_es import PersistentES as PersistentES

@@ -48,7 +48,7 @@ class ForwardMode(DifferentiatedRuns):
             self.problem, meta_params, data, keys.init, self.num_tasks, self.memory_budget
         )
         begun = sensitivities.start(self.problem, meta_params, data, keys.init, self.chunk)
-        end = _advance(self, meta_params, begun, data, keys.steps)
+        end = _advance(self, meta_params, begun, data, keys.steps, context)
 
         def final_loss(meta_params: MetaParams, state):
             return self._final_loss(meta_params, state, data, keys, context)
@@ -101,7 +101,7 @@ class OnlineForwardMode(TruncatedEstimator):
             key_start, key_steps, key_loss = jax.random.split(key, 3)
             run = self._restart(run, self._start(meta_params, data), key_start, context)
             keys = jax.random.split(key_steps, self.truncation)
-            after = _advance(self, meta_params, run.state, data, keys)
+            after = _advance(self, meta_params, run.state, data, keys, context)
 
             def outer_loss(meta_params: MetaParams, inner_state):
                 loss = self.problem.outer_loss(meta_params, inner_state, data, key_loss)
@@ -124,11 +124,13 @@ def _advance(
     run: Sensitive,
     data: Dataset,
     keys: Key,
+    context: Context,
 ) -> Sensitive:
     """`run` after a step for each of `keys`."""
+    problem = estimator.problem.at(context.outer_step)
 
     def step(run: Sensitive, key: Key) -> tuple[Sensitive, None]:
-        problem, decay, chunk = estimator.problem, estimator.decay, estimator.chunk
+        decay, chunk = estimator.decay, estimator.chunk
         return sensitivities.advance(problem, meta_params, run, data, key, decay, chunk), None
 
     return jax.lax.scan(step, run, keys)[0]

@@ -59,7 +59,8 @@ class FullBackprop(DifferentiatedRuns):
     def _of_losses(self, at: MetaParams, data: Dataset, keys: RunKeys, context: Context):
         """The objective, normalised and as it is, and whether all losses are finite."""
         start = self.problem.init(at, data, keys.init)
-        _, losses = runs.unroll_steps(self.problem, at, start, data, keys.steps, self.remat)
+        problem = self.problem.at(context.outer_step)
+        _, losses = runs.unroll_steps(problem, at, start, data, keys.steps, self.remat)
         loss = jnp.min(losses) if self.objective == "minimum" else jnp.mean(losses)
         normalized = normalize(loss, self.normalization, context.loss_scale)
         return normalized, (loss, jnp.all(jnp.isfinite(losses)))
@@ -67,10 +68,11 @@ class FullBackprop(DifferentiatedRuns):
     def _final(self, at: MetaParams, data: Dataset, keys: RunKeys, context: Context):
         """The same of the outer loss of the end."""
         state = self.problem.init(at, data, keys.init)
+        problem = self.problem.at(context.outer_step)
         constant = self._num_steps - self.last_steps if self.last_steps else 0
         if constant:
-            state = runs.last_state(self.problem, at, state, data, keys.steps[:constant])
+            state = runs.last_state(problem, at, state, data, keys.steps[:constant])
             state = jax.lax.stop_gradient(state)
-        end = runs.last_state(self.problem, at, state, data, keys.steps[constant:], self.remat)
+        end = runs.last_state(problem, at, state, data, keys.steps[constant:], self.remat)
         normalized, loss = self._final_loss(at, end, data, keys, context)
         return normalized, (loss, jnp.isfinite(loss))

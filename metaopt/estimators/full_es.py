@@ -15,6 +15,7 @@ from metaopt.estimators import antithetic
 from metaopt.estimators.antithetic import Perturbations
 from metaopt.estimators.base import Context, Estimate, Objective
 from metaopt.estimators.whole_runs import WholeRunEstimator
+from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import Normalization
 from taskset.base import Dataset, Key
@@ -44,11 +45,12 @@ class FullES(WholeRunEstimator):
         key: Key,
         context: Context = Context(),
     ) -> tuple[Estimate, tuple[()]]:
+        problem = self.problem.at(context.outer_step)
         key_length, key_tasks = jax.random.split(key)
         length = self.horizon.length(key_length, jnp.asarray(context.outer_step), 1)
 
         def one_task(noise: MetaParams, key_run: Key) -> antithetic.PairLoss:
-            run = lambda at: self._run(at, data, key_run, length)
+            run = lambda at: self._run(problem, at, data, key_run, length)
             losses = jax.vmap(run)(antithetic.as_pair(meta_params, noise))
             whole = jnp.ones((1,), bool)
             return antithetic.pair_loss(
@@ -60,18 +62,20 @@ class FullES(WholeRunEstimator):
         losses = jax.vmap(one_task)(noise, keys_run)
         return antithetic.estimate(noise, losses, self.stddev, self.normalization), state
 
-    def _run(self, at: MetaParams, data: Dataset, key: Key, length: jax.Array) -> jax.Array:
+    def _run(
+        self, problem: InnerProblem, at: MetaParams, data: Dataset, key: Key, length: jax.Array
+    ) -> jax.Array:
         key_init, key_steps, key_final = jax.random.split(key, 3)
         join = jnp.minimum if self.objective == "minimum" else jnp.add
 
         def step(index: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
             state, joined = carry
-            state, loss = self.problem.step(at, state, data, jax.random.fold_in(key_steps, index))
+            state, loss = problem.step(at, state, data, jax.random.fold_in(key_steps, index))
             return state, join(joined, loss)
 
         nothing = jnp.asarray(jnp.inf if self.objective == "minimum" else 0.0, jnp.float32)
-        start = (self.problem.init(at, data, key_init), nothing)
+        start = (problem.init(at, data, key_init), nothing)
         end, joined = jax.lax.fori_loop(0, length, step, start)
         if self.objective == "final":
-            return self.problem.outer_loss(at, end, data, key_final)
+            return problem.outer_loss(at, end, data, key_final)
         return joined if self.objective == "minimum" else joined / length.astype(jnp.float32)

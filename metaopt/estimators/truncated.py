@@ -76,7 +76,7 @@ class AntitheticEstimator(TruncatedEstimator, abc.ABC):
         Returns the states of both signs after it, and its losses.
         """
         states, losses = antithetic.unroll_pair(
-            self.problem, at, states, data, key, self.truncation, remat
+            self.problem.at(context.outer_step), at, states, data, key, self.truncation, remat
         )
         within = runs.within(run, self.truncation)
         return states, antithetic.pair_loss(losses, within, self.normalization, context.loss_scale)

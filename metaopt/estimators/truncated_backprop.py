@@ -48,7 +48,13 @@ class TruncatedBackprop(TruncatedEstimator):
             key_start, key_unroll = jax.random.split(key)
             run = self._restart(run, self._start(meta_params, data), key_start, context)
             after, losses = runs.unroll(
-                self.problem, meta_params, run.state, data, key_unroll, self.truncation, self.remat
+                self.problem.at(context.outer_step),
+                meta_params,
+                run.state,
+                data,
+                key_unroll,
+                self.truncation,
+                self.remat,
             )
             within = runs.within(run, self.truncation)
             finite = runs.all_finite(losses, within)

@@ -3,8 +3,10 @@
 Their files are state dictionaries of flax as msgpack: nested maps by name, arrays as extension 1,
 which is again msgpack of shape, dtype and bytes. Nothing in them is code, and nothing is run.
 
-    optimizer, meta_params = importers.load_velo("params")
+    optimizer, meta_params = importers.load("params")
     metaopt.export("velo", optimizer, meta_params)
+
+or `metaopt optimizers import params --out velo`.
 
 What comes back computes what the released code does, but for one feature of vectors and scalars:
 momenta are divided by the root of the mean square, to which 1e-6 is added here, and nothing there.
@@ -25,6 +27,7 @@ from metaopt.learned_optimizers.celo import Celo
 from metaopt.learned_optimizers.velo import VeLO
 from taskset.errors import InputError
 
+NUM_INPUTS = {"VeLO": 30, "Celo": 18}  # of the LSTM, which tells the two apart
 MAX_BYTES = 256 * 2**20  # of a file; VeLO has 9 MB
 ARRAY = 1  # the extension of msgpack that flax keeps arrays in
 # How many features of a parameter each matrix of the first layer of an MLP is for, in the order of
@@ -45,6 +48,23 @@ class Imported(NamedTuple):
     meta_params: MetaParams
 
 
+def load(
+    path: str | os.PathLike[str], *, equal_averages: bool = False, forgets: bool = False
+) -> Imported:
+    """VeLO or Celo, whichever the weights are of: as `load_velo` or `load_celo`.
+
+    Raises `InputError` as they do, and where the flags, which are for VeLO, are given for Celo.
+    """
+    arrays = _read(Path(path))
+    # Where it is neither, `load_velo` says what it lacks.
+    num_inputs = np.shape(arrays.get("rnn_params/linear/w", ()))[:1]
+    if num_inputs != (NUM_INPUTS["Celo"],):
+        return _velo(arrays, Path(path), equal_averages, forgets)
+    if equal_averages or forgets:
+        raise InputError(f"{path} has weights of Celo; equal_averages and forgets are for VeLO")
+    return _celo(arrays, Path(path))
+
+
 def load_velo(
     path: str | os.PathLike[str], *, equal_averages: bool = False, forgets: bool = False
 ) -> Imported:
@@ -53,8 +73,19 @@ def load_velo(
     The flags are those of `VeLO`, for weights older than those of the paper. Raises `InputError`
     where the file cannot be read, is damaged, or holds something else.
     """
-    arrays = _read(Path(path))
-    sizes = _check(arrays, num_inputs=30, path=Path(path))
+    return _velo(_read(Path(path)), Path(path), equal_averages, forgets)
+
+
+def load_celo(path: str | os.PathLike[str]) -> Imported:
+    """Celo (https://arxiv.org/abs/2501.12670) from its file "theta.state".
+
+    Raises as `load_velo` does.
+    """
+    return _celo(_read(Path(path)), Path(path))
+
+
+def _velo(arrays: Arrays, path: Path, equal_averages: bool, forgets: bool) -> Imported:
+    sizes = _check(arrays, NUM_INPUTS["VeLO"], path)
     optimizer = VeLO(
         lstm_size=sizes.lstm,
         bank_size=sizes.bank,
@@ -77,13 +108,8 @@ def load_velo(
     return Imported(optimizer, jax.tree.map(jnp.asarray, meta_params))
 
 
-def load_celo(path: str | os.PathLike[str]) -> Imported:
-    """Celo (https://arxiv.org/abs/2501.12670) from its file "theta.state".
-
-    Raises as `load_velo` does.
-    """
-    arrays = _read(Path(path))
-    sizes = _check(arrays, num_inputs=18, path=Path(path))
+def _celo(arrays: Arrays, path: Path) -> Imported:
+    sizes = _check(arrays, NUM_INPUTS["Celo"], path)
     if sizes.bank != 1:
         raise InputError(f"{path} has {sizes.bank} MLPs; Celo has one, so it may be for load_velo")
     optimizer = Celo(lstm_size=sizes.lstm, hidden_size=sizes.hidden, released=True)

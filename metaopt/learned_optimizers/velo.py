@@ -41,7 +41,7 @@ from metaopt.learned_optimizers.factored_features import (
     grouped,
     zero_statistics,
 )
-from metaopt.learned_optimizers.network import dense, init_network
+from metaopt.learned_optimizers.network import dense, init_network, product
 from metaopt.learned_optimizers.recurrent import (
     FORGET_BIAS,
     LSTMState,
@@ -214,11 +214,12 @@ class VeLO(LearnedOptimizer):
         statistics: Statistics,
         outputs: jax.Array,
     ) -> Any:
-        mixture = dense(meta_params["mixture"], outputs).T * (MIX_MULTIPLE / self.bank_size)
+        mixture = dense(meta_params["mixture"], outputs) * (MIX_MULTIPLE / self.bank_size)
         rates = dense(meta_params["rate"], outputs)[0]
-        mixed, structure = jax.tree.flatten(
-            jax.tree.map(lambda bank: jnp.tensordot(mixture, bank, 1), meta_params["bank"])
+        mix = lambda bank: product(bank.reshape(len(bank), -1), mixture).T.reshape(
+            mixture.shape[1], *bank.shape[1:]
         )
+        mixed, structure = jax.tree.flatten(jax.tree.map(mix, meta_params["bank"]))
 
         def tensor(gradient: jax.Array, param: jax.Array, *rest: Any):
             accumulators, weights, rate = (

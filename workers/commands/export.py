@@ -11,7 +11,6 @@ import tyro
 
 from metaopt import exports, model_card
 from metaopt.checkpoint import LIBRARIES
-from taskset.errors import InputError
 from workers import config, run_folder
 from workers.commands.evaluate import written_reports
 
@@ -30,10 +29,7 @@ class Export:
 
     def run(self) -> int:
         """Prints where the export is, and five lines that use it; returns 0."""
-        if self.out.exists():
-            raise InputError(
-                f"export folder {self.out} exists; choose another --out, or remove it first"
-            )
+        exports.check_new(self.out)
         trained = run_folder.load_trained(self.path, self.checkpoint)
         num_steps = trained.config.horizon.bounds()[1]
         exports.export(

@@ -1,8 +1,10 @@
-"""`metaopt optimizers list` and `show`: the learned optimizers, and what each takes."""
+"""`metaopt optimizers`: the learned optimizers, what each takes, and weights of others."""
 
 import dataclasses
+import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -55,6 +57,38 @@ class OptimizersShow:
         features: Mapping[str, Any] = record.pop("features")
         record |= {f"features_per_{level}": numbers for level, numbers in features.items()}
         print_record(record | {"settings": dataclasses.asdict(optimizer)}, self.json)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizersImport:
+    """Writes weights of VeLO or Celo, as their authors published them, as an export.
+
+    Reads VeLO's file `params` and Celo's `theta.state`, in the layout of flax, at most 256 MB and
+    never a pickle. The two flags are for weights of VeLO older than those of the paper.
+    """
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    out: Path  # folder to make
+    equal_averages: bool = False  # all averages of the loss are as short as the shortest
+    forgets: bool = False  # what LSTMs remember does not go on
+
+    def run(self) -> int:
+        """Prints what it found, where the export is, and five lines that use it."""
+        from metaopt import exports, model_card
+        from metaopt.learned_optimizers import importers
+
+        exports.check_new(self.out)
+        flags = {"equal_averages": self.equal_averages, "forgets": self.forgets}
+        optimizer, meta_params = importers.load(self.file, **flags)
+        provenance = {
+            "imported from": self.file.name,
+            "sha256 of that": hashlib.sha256(self.file.read_bytes()).hexdigest(),
+            "license": "other",  # that of its authors
+        }
+        exports.export(self.out, optimizer, meta_params, provenance=provenance)
+        print(f"imported {type(optimizer).__name__} from {self.file} to {self.out}\n")
+        print(model_card.snippet(str(self.out), num_steps=1000), end="")
         return 0
 
 

@@ -1,52 +1,20 @@
 """Released weights: files of their layout, written here, mean here what they mean there."""
 
 import jax
-import msgpack
 import numpy as np
 import pytest
+from published_weights import OF_PARAMETER, packed, weights
 
 from metaopt.learned_optimizers import importers
 from metaopt.learned_optimizers.base import meta_param_shapes
 from taskset.errors import InputError
 
-# Features of a parameter in the order of the file, and how many numbers each has.
-OF_PARAMETER = {
-    "g": 1, "clipped g": 1, "w": 1, "m": 3, "v": 1, "m r": 3, "r": 1, "factored g": 3, "g r": 1,
-    "row": 3, "column": 3, "row root": 3, "column root": 3, "factored m": 3,
-}  # fmt: skip
 OURS = (
     "g", "w", "m", "v", "m r", "r", "factored g", "row", "column", "row root", "column root",
     "factored m", "clipped g", "g r",
 )  # fmt: skip
 OF_TENSOR = {"fraction": 9, "loss": 9, "mean v": 1, "rank": 5, "var m": 3, "var v": 3}
 OUR_TENSOR = ("fraction", "loss", "mean v", "var m", "var v", "rank")
-
-
-def weights(num_inputs, lstm=6, bank=5, hidden=4, seed=0):
-    """Random weights in the nesting of the file."""
-    draw = np.random.RandomState(seed)
-    normal = lambda *shape: draw.randn(*shape).astype(np.float32)
-    linear = lambda fan_in, fan_out: {"w": normal(fan_in, fan_out), "b": normal(fan_out)}
-    mlp = {f"w0__{i}": normal(bank, n, hidden) for i, n in enumerate(OF_PARAMETER.values())}
-    mlp |= {"w1": normal(bank, hidden, hidden), "w2": normal(bank, hidden, 3)}
-    mlp |= {"b0": normal(bank, hidden), "b1": normal(bank, hidden), "b2": normal(bank, 3)}
-    return {
-        "ff_mod_stack": {"~": mlp},
-        "lstm_init_state": {"hidden": normal(1, lstm), "cell": normal(1, lstm)},
-        "rnn_params": {
-            **{name: linear(num_inputs, lstm) for name in ("linear", "linear_1", "linear_2")},
-            "rnn/linear": linear(2 * lstm, 4 * lstm),
-            "rnn_to_controls": linear(lstm, bank),
-            "step_size": linear(lstm, 1),
-        },
-    }
-
-
-def packed(tree):
-    def extension(x):
-        return msgpack.ExtType(1, msgpack.packb((x.shape, x.dtype.name, x.tobytes())))
-
-    return msgpack.packb(tree, default=extension)
 
 
 @pytest.fixture
@@ -124,6 +92,15 @@ def test_named_tuples_of_old_flax_are_read(written):
     np.testing.assert_array_equal(found["output"], state["hidden"][0])
 
 
+@pytest.mark.parametrize(("num_inputs", "bank"), [(30, 5), (18, 1)])
+def test_which_it_is_shows_in_the_file(num_inputs, bank, written):
+    path = written(weights(num_inputs, bank=bank))
+    one = importers.load_velo if num_inputs == 30 else importers.load_celo
+    found, expected = importers.load(path), one(path)
+    assert found.optimizer == expected.optimizer
+    jax.tree.map(np.testing.assert_array_equal, found.meta_params, expected.meta_params)
+
+
 def changed(path, value):
     tree = weights(num_inputs=30)
     *folders, name = path.split("|")
@@ -170,6 +147,9 @@ def test_other_bad_files_are_refused(written, tmp_path, monkeypatch):
         importers.load_celo(tmp_path / "none")
     with pytest.raises(InputError, match="has 5 MLPs; Celo has one"):
         importers.load_celo(written(weights(num_inputs=18)))
+    celo = written(weights(num_inputs=18, bank=1))
+    with pytest.raises(InputError, match="equal_averages and forgets are for VeLO"):
+        importers.load(celo, forgets=True)
     monkeypatch.setattr(importers, "MAX_BYTES", 100)
     with pytest.raises(InputError, match="more than 100 bytes"):
         importers.load_velo(written(weights(num_inputs=30)))

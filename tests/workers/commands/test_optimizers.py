@@ -2,9 +2,13 @@
 
 import json
 
+import jax
+import numpy as np
 import pytest
+from published_weights import packed, weights
 
-from metaopt.learned_optimizers import KINDS
+from metaopt import exports
+from metaopt.learned_optimizers import KINDS, importers
 from workers import cli
 
 
@@ -42,3 +46,37 @@ def test_show_takes_settings(capsys):
 )
 def test_bad_input_is_refused(arguments, message, refusal):
     assert message in refusal("optimizers", "show", *arguments.split())
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """The working folder, with small weights of Celo in the file "theta.state"."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "theta.state").write_bytes(packed(weights(num_inputs=18, bank=1)))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_import_makes_an_export(published, capsys):
+    assert cli.main(["optimizers", "import", "theta.state", "--out", "celo"]) == 0
+    assert "metaopt.load('celo', num_steps=1000)" in capsys.readouterr().out
+    found, expected = exports.read("celo"), importers.load(published / "theta.state")
+    assert found.optimizer == expected.optimizer
+    jax.tree.map(np.testing.assert_array_equal, found.meta_params, expected.meta_params)
+    assert found.provenance["imported from"] == "theta.state"
+    assert "license: other\n" in (published / "celo/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("none --out celo", "cannot read none: No such file or directory"),
+        ("theta.state --out theta.state", "export folder theta.state exists; choose another"),
+        ("theta.state --out celo --forgets", "equal_averages and forgets are for VeLO"),
+        ("empty --out celo", "empty is damaged, or not msgpack of flax"),
+    ],
+)
+def test_import_refuses(arguments, message, published, refusal):
+    (published / "empty").touch()
+    assert message in refusal("optimizers", "import", *arguments.split())
+    assert not (published / "celo").exists()
