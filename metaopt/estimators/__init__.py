@@ -3,6 +3,7 @@
 from metaopt.estimators.base import Context as Context
 from metaopt.estimators.base import Estimate as Estimate
 from metaopt.estimators.base import GradientEstimator as GradientEstimator
+from metaopt.estimators.direct_gradient import DirectGradient as DirectGradient
 from metaopt.estimators.forward_mode import ForwardMode as ForwardMode
 from metaopt.estimators.forward_mode import OnlineForwardMode as OnlineForwardMode
 from metaopt.estimators.full_backprop import FullBackprop as FullBackprop

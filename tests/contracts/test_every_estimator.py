@@ -15,6 +15,7 @@ from toys import Poisoned, Spike, ToyRegression
 from metaopt.estimators import (
     GPES,
     Context,
+    DirectGradient,
     ForwardMode,
     FullBackprop,
     FullES,
@@ -47,11 +48,12 @@ ESTIMATORS = {
     "full_backprop": FullBackprop(Poisoned(), 16, Fixed(6)),
     "forward_mode": ForwardMode(Poisoned(), 16, Fixed(6)),
     "online_forward_mode": OnlineForwardMode(Poisoned(), 16, 3, Fixed(6)),
+    "direct_gradient": DirectGradient(Poisoned(), 16, 3, Fixed(6)),
     "truncated_backprop": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6)),
     "truncated_backprop_sqrt": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6), remat="sqrt"),
 }
 WHOLE_RUNS = (FullES, FullBackprop, ForwardMode)
-ONE_SIGN = (TruncatedBackprop, FullBackprop, ForwardMode, OnlineForwardMode)
+ONE_SIGN = (TruncatedBackprop, FullBackprop, ForwardMode, OnlineForwardMode, DirectGradient)
 DIFFERENTIATED = (*ONE_SIGN, PersistentESWithBackprop, Reparameterised, InverseVariance)
 THETA = jnp.float32(-1.0)
 KEYS = jax.random.split(jax.random.key(0), 4)
