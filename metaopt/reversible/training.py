@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from metaopt.dynamics import Averages, AveragesState
+from metaopt.dynamics import Averages, AveragesState, by_tensor
 from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.reversible import information_buffer
@@ -188,7 +188,7 @@ class ReversibleTraining:
     def _num_words(self) -> list[int]:
         """Words that each average has to have room for."""
         schedules = reversible_dynamics(self.problem, self.meta_params).decay_schedules
-        decays = [jax.tree.broadcast(schedule, self.like) for schedule in schedules]
+        decays = [by_tensor(schedule, self.like) for schedule in schedules]
         of_steps = [self._known(decay) for decay in jax.tree.leaves(decays)]
         return [information_buffer.num_words(decays, self.form) for decays in of_steps]
 
