@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import tyro
 
 from metaopt import estimators
+from metaopt.chaos_guard import ChaosGuard
 from metaopt.estimators import devices
 from metaopt.estimators.base import GradientEstimator
 from metaopt.horizons import Fixed, Horizon
@@ -175,10 +176,15 @@ class BaseConfig(abc.ABC):
 
     def check(self, meta_params: MetaParams) -> None:
         """Raises `InputError` for a run that cannot begin at `meta_params`."""
+        del meta_params  # any will do
 
     def project(self, meta_params: MetaParams) -> MetaParams:
         """`meta_params` with what an outer step carried out of its domain put back."""
         return meta_params
+
+    def chaos_guard(self) -> ChaosGuard:
+        """What watches the outer gradients."""
+        return ChaosGuard("off")
 
     @abc.abstractmethod
     def subject(self) -> Mapping[str, str]:

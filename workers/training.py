@@ -1,5 +1,6 @@
 """The run itself: the learner's loop with records, validation and checkpoints around it."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from metaopt import checkpoint, telemetry
 from metaopt.baselines.loss_scale import loss_scale
+from metaopt.chaos_guard import Watched
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterState, OuterStep, meta_train
 from metaopt.normalize import LossScale
@@ -23,6 +25,8 @@ from workers.pool import Pool
 from workers.run_folder import RunFolder
 from workers.validation import Best
 from workers.worker import Snapshot, WorkerSpec
+
+logger = logging.getLogger(__name__)
 
 META_PARAMS_STREAM = 0x6D657461  # apart from the keys of the workers, which come from the same seed
 
@@ -40,6 +44,7 @@ class Training:
     ):
         self._config, self._folder, self._pool, self._sinks = config, folder, pool, sinks
         self._best = best
+        self._guard, self._watched = config.chaos_guard(), Watched()
         self._last_time = 0.0
 
     def run(self, state: OuterState) -> Interrupts:
@@ -60,6 +65,9 @@ class Training:
         step, previous = done.state.step, self._best
         last = step == self._config.learner.num_steps
         record = self._record(done)
+        if self._guard.action != "off":
+            alarm, record["guard"] = self._watch(done)
+            stop |= bool(alarm) and self._guard.action == "stop"
         if not stop and isinstance(self._config, RunConfig):
             record |= self._validation(self._config, done.state, last)
         for sink in self._sinks:
@@ -69,6 +77,15 @@ class Training:
             self._save(done.state)
         self._last_time = time.monotonic()  # the next outer step begins here
         return stop
+
+    def _watch(self, done: OuterStep) -> tuple[str, dict[str, Any]]:
+        """What the guard says of the gradient of the step, and its record."""
+        estimate = done.aggregate.estimate
+        assert estimate is not None  # or there would have been no outer step
+        self._watched, reading = self._guard.watch(self._watched, estimate.gradient)
+        if reading.alarm:
+            logger.warning("outer step %d: %s", done.state.step, reading.alarm)
+        return reading.alarm, reading.record()
 
     def _validation(self, config: RunConfig, state: OuterState, last: bool) -> dict[str, Any]:
         """What validation says, where it is due; the best is remembered."""

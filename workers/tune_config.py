@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from metaopt import estimators, horizons, linear_solvers, trainings
+from metaopt.chaos_guard import ChaosGuard
 from metaopt.estimators.base import GradientEstimator
 from metaopt.horizons import Fixed, Horizon
 from metaopt.hyperparameter_training import HyperparameterTraining, Training
@@ -71,6 +72,8 @@ class TuneConfig(BaseConfig):
         OF_EACH_TASK, num_tasks=4, horizon=Fixed(100), objective="final"
     )
 
+    guard: ChaosGuard = ChaosGuard()
+
     def __post_init__(self) -> None:
         if not self.tasks:
             raise InputError("tasks is empty; name at least one, see `metaopt tasks list`")
@@ -93,6 +96,9 @@ class TuneConfig(BaseConfig):
 
     def project(self, meta_params: MetaParams) -> MetaParams:
         return self.problem.project(meta_params)
+
+    def chaos_guard(self) -> ChaosGuard:
+        return self.guard
 
     def subject(self) -> Mapping[str, str]:
         shapes = {name: h.shape for name, h in self.problem.hyperparameters().items()}

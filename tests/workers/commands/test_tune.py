@@ -99,6 +99,18 @@ def test_hyper_gradients_of_every_kind(config: Path, flags):
     assert all(np.all(np.isfinite(value)) for value in result("run").values())
 
 
+def test_the_guard_stops_a_run_that_turns_chaotic(config: Path, caplog):
+    """An outer step so long that the inner rates come to be beyond stability."""
+    diverging = ["--learner.optimizer.name", "sgd", "--learner.optimizer.learning-rate", "5"]
+    flags = ["tune", str(config), "--learner.num-steps", "30", *diverging]
+    assert cli.main([*flags, "--out", "stopped", "--guard.action", "stop"]) == 0
+    records = (Path("stopped") / "metrics.jsonl").read_text().splitlines()
+    last = json.loads(records[-1])
+    assert len(records) < 30 and last["guard"]["growth"] >= 10
+    assert "the norm of the outer gradient grew" in caplog.text
+    assert checkpoint.steps(Path("stopped/checkpoints"))[-1] == last["step"]
+
+
 def configurations() -> list[TuneConfig]:
     """One with each kind."""
     default = TuneConfig()
