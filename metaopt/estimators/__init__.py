@@ -19,5 +19,7 @@ from metaopt.estimators.persistent_es_with_backprop import (
 from metaopt.estimators.reparameterised import Reparameterised as Reparameterised
 from metaopt.estimators.resumed_persistent_es import ResumedPersistentES as ResumedPersistentES
 from metaopt.estimators.reversible_backprop import ReversibleBackprop as ReversibleBackprop
+from metaopt.estimators.several_objectives import Objective as Objective
+from metaopt.estimators.several_objectives import SeveralObjectives as SeveralObjectives
 from metaopt.estimators.truncated_backprop import TruncatedBackprop as TruncatedBackprop
 from metaopt.estimators.truncated_es import TruncatedES as TruncatedES
