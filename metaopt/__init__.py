@@ -17,7 +17,7 @@ comparable), `outer_optimizer`. What judges the result: `held_out` runs, `baseli
 
 The other inner problem is `hyperparameter_training`: a run as a function of `hyperparameters`, each
 in one of the `domains`, under one of the `dynamics`; for its estimators, `reversible` training and
-`linear_solvers`.
+`linear_solvers`. `self_tuning` networks are inner problems of the same kind.
 
     import metaopt
     optimizer = metaopt.load("path/to/export", num_steps=200)   # an optax transformation

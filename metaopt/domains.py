@@ -114,6 +114,27 @@ class Between(_Interval):
 
 
 @dataclasses.dataclass(frozen=True)
+class Whole(_Interval):
+    """The integers from `low` to `high`, ends included: a sigmoid, rounded down.
+
+    A function of it has no derivative by the free number, so it takes an evolution strategy, or a
+    self-tuning network, whose response is to the free number itself.
+    """
+
+    def value(self, free: jax.Array) -> jax.Array:
+        reached = self.low + (self.high + 1 - self.low) * jax.nn.sigmoid(free)
+        return jnp.minimum(jnp.floor(reached), jnp.asarray(self.high, free.dtype))
+
+    def free(self, value: jax.Array) -> jax.Array:
+        middle = value + 0.5
+        return jnp.log(middle - self.low) - jnp.log(self.high + 1 - middle)
+
+    def contains(self, value: np.ndarray) -> bool:
+        inside = (self.low <= value) & (value <= self.high)
+        return bool(np.all(inside & (value == np.round(value))))
+
+
+@dataclasses.dataclass(frozen=True)
 class Box(_Interval):
     """From `low` to `high`, ends included, by clipping after each outer step."""
 

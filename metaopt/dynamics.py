@@ -16,9 +16,23 @@ import jax.numpy as jnp
 from taskset.base import Params
 from taskset.errors import InputError
 
-# A number; [num_steps], one for each step, the last for all later ones; or such for each group of
-# parameters, in a tree that the tree of the parameters begins with.
+# A number; [num_steps], one for each step, the last for all later ones; [num_steps, num_tensors],
+# for each tensor of the parameters, too; or numbers and [num_steps] for each group of parameters,
+# in a tree that the tree of the parameters begins with.
 Schedule: TypeAlias = Any
+
+
+def by_tensor(schedule: Schedule, params: Params) -> Any:
+    """A number or [num_steps] for each tensor of `params`; raises `InputError` if there is none."""
+    leaves, structure = jax.tree.flatten(params)
+    if getattr(schedule, "ndim", 0) == 2:
+        if schedule.shape[1] != len(leaves):
+            raise InputError(
+                f"a schedule has the shape {schedule.shape}, and there are {len(leaves)} tensors; "
+                f"it must be [num_steps, {len(leaves)}]"
+            )
+        return structure.unflatten([schedule[:, index] for index in range(len(leaves))])
+    return jax.tree.broadcast(schedule, params)
 
 
 def at_step(schedule: Schedule, step: jax.Array, params: Params) -> Any:
@@ -28,12 +42,13 @@ def at_step(schedule: Schedule, step: jax.Array, params: Params) -> Any:
         entry = jnp.asarray(entry, param.dtype)
         if entry.ndim > 1:
             raise InputError(
-                f"a schedule has the shape {entry.shape}; it must be [] or [num_steps], "
-                "and a tree of those where groups of parameters differ"
+                f"a schedule has the shape {entry.shape}; it must be [], [num_steps] or "
+                "[num_steps, num_tensors], or a tree of the first two where groups of parameters "
+                "differ"
             )
         return jnp.take(entry, step, mode="clip") if entry.ndim else entry
 
-    return jax.tree.map(number, jax.tree.broadcast(schedule, params), params)
+    return jax.tree.map(number, by_tensor(schedule, params), params)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from taskset.base import Key
 from taskset.errors import InputError
 
+ENDLESS = 2**31 - 1  # steps; at a thousand a second, three weeks and a half
+
 
 @dataclasses.dataclass(frozen=True)
 class Horizon(abc.ABC):
@@ -54,6 +56,21 @@ class Fixed(Horizon):
 
     def bounds(self) -> tuple[int, int]:
         return self.steps, self.steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Endless(Horizon):
+    """Runs go on for ever, and so are not staggered: tuning while a single model trains."""
+
+    def length(self, key: Key, outer_step: jax.Array, truncation: int) -> jax.Array:
+        del key, outer_step, truncation
+        return jnp.asarray(ENDLESS, jnp.int32)
+
+    def bounds(self) -> tuple[int, int]:
+        return 1, ENDLESS
+
+    def check(self, truncation: int) -> None:
+        Fixed(truncation).check(truncation)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -83,13 +83,17 @@ class HyperparameterTraining(FamilyTraining):
                 "hyper-parameters are tuned on families without delay"
             )
 
+    def hyperparameters(self) -> Mapping[str, Hyperparameter]:
+        """What the outer parameters are, by name."""
+        return self.training.hyperparameters()
+
     def start(self, data: Dataset, key: Key) -> MetaParams:
         """The meta-parameters to start from.
 
         Raises `InputError` when there are none, or when one of them has no way to the outer loss:
         its derivative is zero by the structure of the program, whatever the numbers.
         """
-        meta_params = hyperparameters.start(self.training.hyperparameters(), key)
+        meta_params = hyperparameters.start(self.hyperparameters(), key)
 
         def outer_loss(meta_params: MetaParams) -> jax.Array:
             state = self.init(meta_params, data, key)
@@ -108,11 +112,11 @@ class HyperparameterTraining(FamilyTraining):
 
     def values(self, meta_params: MetaParams) -> Values:
         """The hyper-parameters that `meta_params` stand for, by name."""
-        return hyperparameters.values(self.training.hyperparameters(), meta_params)
+        return hyperparameters.values(self.hyperparameters(), meta_params)
 
     def project(self, meta_params: MetaParams) -> MetaParams:
         """`meta_params` with what an outer step carried out of its domain put back."""
-        return hyperparameters.project(self.training.hyperparameters(), meta_params)
+        return hyperparameters.project(self.hyperparameters(), meta_params)
 
     def dynamics(self, meta_params: MetaParams) -> Dynamics:
         """The inner optimizer at these meta-parameters."""

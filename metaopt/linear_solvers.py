@@ -236,3 +236,18 @@ def largest_eigenvalue(operator: Operator, like: jax.Array) -> jax.Array:
 def _check_count(name: str, value: int) -> None:
     if value < 1:
         raise InputError(f"{name} is {value}; it must be at least 1")
+
+
+# By the names that configurations have for them.
+KINDS: dict[str, type[Solver]] = {
+    kind.__name__: kind
+    for kind in (
+        ConjugateGradient,
+        Neumann,
+        NormalConjugateGradient,
+        GMRES,
+        BiCGStab,
+        Nystrom,
+        Identity,
+    )
+}

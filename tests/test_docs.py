@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from metaopt.estimators import GradientEstimator
+from metaopt.hyperparameter_training import HyperparameterTraining
+from metaopt.inner_problem import InnerProblem
+from metaopt.trainings import Schedules
 from taskset.mixture import Mixture
 from workers import cli, flags, strict_toml
-from workers.config import OF_EACH_TASK, SCHEMA, RunConfig
+from workers.config import NO_FAMILY, RunConfig
+from workers.tune_config import TuneConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,28 +30,34 @@ Defaults = dict[tuple[str, str | None], dict[str, Any]]  # by table and kind: by
 def defaults_of_the_schema() -> Defaults:
     found: Defaults = {}
 
-    def add(at: str, value: Any, declared: type | None) -> None:
-        table = strict_toml.to_table(value, SCHEMA, declared)
+    def add(at: str, value: Any, declared: type | None, schema: strict_toml.Schema) -> None:
+        table = strict_toml.to_table(value, schema, declared)
         kind = table.pop("kind", None)
-        for name, annotation in strict_toml.fields_of(type(value), SCHEMA).items():
+        for name, annotation in strict_toml.fields_of(type(value), schema).items():
             inner = getattr(value, name)
             if inner is None and name in OPTIONAL_TABLES:
                 inner = OPTIONAL_TABLES[name]
                 del table[name]
-                add(name, inner, None)
+                add(name, inner, None, schema)
             elif dataclasses.is_dataclass(inner):
                 del table[name]
-                kinds = SCHEMA.kinds.get(annotation, {"": type(inner)}).values()
+                kinds = schema.kinds.get(annotation, {"": type(inner)}).values()
                 for other in kinds:
-                    add(f"{at}.{name}".lstrip("."), _default_of(other), annotation)
-        found[at, kind] = table
+                    default = _default_of(other, schema)
+                    add(f"{at}.{name}".lstrip("."), default, annotation, schema)
+        found.setdefault((at, kind), {}).update(table)
 
-    add("", RunConfig(), None)
+    for kind in (RunConfig, TuneConfig):
+        add("", kind(), None, kind.schema)
     return found
 
 
-def _default_of(kind: type) -> Any:
-    return kind(OF_EACH_TASK) if issubclass(kind, GradientEstimator) else kind()
+def _default_of(kind: type, schema: strict_toml.Schema) -> Any:
+    if issubclass(kind, GradientEstimator):
+        return kind(schema.unnamed[InnerProblem])
+    if issubclass(kind, HyperparameterTraining):
+        return kind(NO_FAMILY, Schedules())
+    return kind()
 
 
 def defaults_of_the_document() -> Defaults:

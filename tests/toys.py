@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from metaopt.dynamics import Momentum
+from metaopt.hyperparameter_training import HyperparameterTraining, Training
+from metaopt.hyperparameters import Hyperparameter
 from metaopt.inner_problem import InnerProblem
-from taskset.base import Dataset, Key, NoData
+from taskset.base import Dataset, Key, NoData, Task, TaskFamily
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +117,9 @@ class Spiked(NamedTuple):
     factor: jax.Array  # []
 
 
-class Spike(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Spike(NoData):
     """The data of `Poisoned`, so that one compiled program takes all of them."""
 
     factor: jax.Array
@@ -139,6 +144,61 @@ class Poisoned(InnerProblem):
 
     def outer_loss(self, meta_params: Any, state: Spiked, data: Any, key: Key) -> jax.Array:
         return state.factor * jnp.sum(state.position**2)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PoisonedTask(Task):
+    """A parabola whose losses are multiplied by `factor`."""
+
+    factor: jax.Array  # []
+
+    def init(self, key: Key) -> jax.Array:
+        return jax.random.normal(key, (2,))
+
+    def loss(self, params: jax.Array, batch: Any, key: Key) -> jax.Array:
+        return self.factor * jnp.sum(params**2)
+
+
+@dataclasses.dataclass(frozen=True)
+class PoisonedFamily(TaskFamily):
+    """As the tasks of `Poisoned`."""
+
+    batch_size = 0
+
+    def load_data(self) -> Any:
+        return Spike(jnp.float32(1.0))
+
+    def sample(self, data: Any, key: Key) -> PoisonedTask:
+        return PoisonedTask(jnp.where(jax.random.bernoulli(key, 0.25), data.factor, 1.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class TowardsOne(Training):
+    """The inner loss pulls to 1 by exp(theta), and is that of a task without a factor."""
+
+    def hyperparameters(self) -> Any:
+        return {"theta": Hyperparameter(-1.0)}
+
+    def inner_loss(self, values: Any, task: Any, params: Any, batch: Any, key: Key) -> jax.Array:
+        pull = jnp.exp(values["theta"]) * jnp.sum((params - 1) ** 2)
+        return 0.5 * (jnp.sum(params**2) + pull)
+
+    def dynamics(self, values: Any) -> Any:
+        return Momentum(0.1, 0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class OfOneNumber(HyperparameterTraining):
+    """Its meta-parameters are the number itself."""
+
+    def values(self, meta_params: Any) -> Any:
+        return {"theta": meta_params}
+
+
+def poisoned_training() -> HyperparameterTraining:
+    """`Poisoned` for estimators that know the inner loss and the dynamics."""
+    return OfOneNumber(PoisonedFamily(), TowardsOne())
 
 
 def starting_together(state: Any) -> Any:

@@ -32,6 +32,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "train": Entry("train", "parse", "meta-train a learned optimizer"),
+    "tune": Entry("tune", "parse", "tune the hyper-parameters of training by their gradient"),
     "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned Adam on held-out tasks"),
     "export": Entry("export", "Export", "write it as files that `metaopt.load` reads"),
     "tasks list": Entry("tasks", "TasksList", "list the task families, or the tasks of one"),

@@ -1,17 +1,15 @@
 """What a run is going to do and what that takes, before it does it."""
 
-import dataclasses
 import time
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from metaopt.estimators import devices
 from metaopt.estimators.base import Context, GradientEstimator
 from taskset import costs
 from taskset.base import Dataset
-from workers.config import RunConfig
+from workers.base_config import BaseConfig, changed_fields
 from workers.progress import duration
 
 
@@ -23,7 +21,7 @@ class Cost(NamedTuple):
     temporary_bytes: int  # by the compiler's own report
 
 
-def check_tasks(config: RunConfig) -> dict[str, int]:
+def check_tasks(config: BaseConfig) -> dict[str, int]:
     """The number of parameters of each task, by its name.
 
     Computes nothing and touches no device, so Ray can still be started. Raises `InputError` for a
@@ -32,7 +30,7 @@ def check_tasks(config: RunConfig) -> dict[str, int]:
     return {name: costs.num_parameters(family) for name, family in config.families().items()}
 
 
-def describe(config: RunConfig) -> dict[str, str]:
+def describe(config: BaseConfig) -> dict[str, str]:
     """The plan as text, by label. Touches no device; raises what `check_tasks` raises."""
     workers, learner = config.workers, config.learner
     steps = config.inner_steps
@@ -40,17 +38,16 @@ def describe(config: RunConfig) -> dict[str, str]:
     tasks = [f"{name}, {size:,} parameters" for name, size in check_tasks(config).items()]
     return {
         "tasks": "\n".join(tasks),
-        **({"mixture": _fields(config.mixture)} if config.mixture else {}),
-        "optimizer": f"{config.optimizer}, {_num_meta_params(config):,} meta-parameters",
-        "estimator": _fields(config.estimator, "problem", "horizon"),
+        **config.subject(),
+        "estimator": changed_fields(config.estimator, "problem", "horizon"),
         "horizon": str(config.horizon),
-        "learner": f"{learner.num_steps:,} outer steps, {_fields(learner.optimizer)}",
+        "learner": f"{learner.num_steps:,} outer steps, {changed_fields(learner.optimizer)}",
         "workers": f"{workers.number}, {workers.pool}{place}, {workers.mode}",
         "work": f"{steps:,} inner steps per outer step, {steps * learner.num_steps:,} in all",
     }
 
 
-def describe_memory(config: RunConfig) -> dict[str, str]:
+def describe_memory(config: BaseConfig) -> dict[str, str]:
     """What a worker keeps, as text by label. Loads the data of the first task."""
     estimator, data, meta_params = _first_worker(config)
     state = jax.eval_shape(estimator.init, meta_params, data, jax.random.key(0))
@@ -58,7 +55,7 @@ def describe_memory(config: RunConfig) -> dict[str, str]:
     return {"memory": f"{_bytes(kept)} of inner runs and data in each worker"}
 
 
-def describe_cost(config: RunConfig, cost: Cost) -> dict[str, str]:
+def describe_cost(config: BaseConfig, cost: Cost) -> dict[str, str]:
     """What `measure` found, as text by label."""
     total = cost.seconds * config.learner.num_steps
     return {
@@ -69,7 +66,7 @@ def describe_cost(config: RunConfig, cost: Cost) -> dict[str, str]:
     }
 
 
-def measure(config: RunConfig) -> Cost:
+def measure(config: BaseConfig) -> Cost:
     """Compiles the estimate of the first task, and runs it."""
     estimator, data, meta_params = _first_worker(config)
     key, context = jax.random.key(config.seed), Context()
@@ -89,30 +86,10 @@ def measure(config: RunConfig) -> Cost:
     return Cost(seconds, compiled - start, analysis.temp_size_in_bytes if analysis else 0)
 
 
-def _first_worker(config: RunConfig) -> tuple[GradientEstimator, Dataset, Any]:
+def _first_worker(config: BaseConfig) -> tuple[GradientEstimator, Dataset, Any]:
     name = config.assignment[0]
-    meta_params = config.optimizer.init(jax.random.key(config.seed))
+    meta_params = config.first_meta_params(jax.random.key(config.seed))
     return config.estimators()[name], config.families()[name].load_data(), meta_params
-
-
-def _num_meta_params(config: RunConfig) -> int:
-    return _size(config.optimizer.init)
-
-
-def _size(init: Any) -> int:
-    seed = jax.ShapeDtypeStruct((), jnp.uint32)  # a key would be an array, on a device
-    tree = jax.eval_shape(lambda seed: init(jax.random.key(seed)), seed)
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def _fields(value: Any, *without: str) -> str:
-    """A dataclass as text, less the fields `without` and those that are at their defaults."""
-    shown = (
-        f"{field.name}={getattr(value, field.name)!r}"
-        for field in dataclasses.fields(value)
-        if field.name not in without and getattr(value, field.name) != field.default
-    )
-    return f"{type(value).__name__}({', '.join(shown)})"
 
 
 def _bytes(size: int) -> str:

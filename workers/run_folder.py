@@ -18,7 +18,7 @@ import jax
 from metaopt import checkpoint
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.errors import InputError
-from workers import config
+from workers.base_config import BaseConfig
 from workers.config import RunConfig
 
 RUNS = Path("runs")
@@ -60,7 +60,7 @@ def choose(out: Path | None, config_file: Path | None) -> RunFolder:
     return RunFolder(path)
 
 
-def create(folder: RunFolder, run: RunConfig) -> None:
+def create(folder: RunFolder, run: BaseConfig) -> None:
     """Makes the folder with its configuration; `runs/latest` points to it if it is in `runs`.
 
     Raises `InputError` when it cannot be made.
@@ -80,10 +80,10 @@ def create(folder: RunFolder, run: RunConfig) -> None:
         pointer.replace(RUNS / "latest")
 
 
-def write_config(folder: RunFolder, run: RunConfig) -> None:
+def write_config(folder: RunFolder, run: BaseConfig) -> None:
     """Writes the configuration, or replaces it when the run goes on with another."""
     partial = folder.config.with_suffix(".part")
-    checkpoint.write_durably(partial, config.to_toml(run).encode())
+    checkpoint.write_durably(partial, run.to_toml().encode())
     partial.replace(folder.config)
 
 
@@ -109,7 +109,7 @@ def load_trained(path: Path, step: int | None = None) -> Trained:
     Raises `InputError` when `path` is no run, or the checkpoint is missing or damaged.
     """
     folder = open_existing(path)
-    run = config.load(folder.config)
+    run = RunConfig.load(folder.config)
     saved = folder.checkpoints
     chosen = checkpoint.best(saved) if step is None else checkpoint.at(saved, step)
     template = jax.eval_shape(lambda: run.optimizer.init(jax.random.key(0)))

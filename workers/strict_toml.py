@@ -96,11 +96,13 @@ def _unnamed(cls: type, schema: Schema) -> dict[str, Any]:
 def _defaults(cls: Any, default: Any) -> dict[str, Any]:
     if type(default) is cls:
         return {field.name: getattr(default, field.name) for field in dataclasses.fields(cls)}
-    return {
-        field.name: field.default
-        for field in dataclasses.fields(cls)
-        if field.default is not dataclasses.MISSING
-    }
+    found = {}
+    for field in dataclasses.fields(cls):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif hasattr(default, field.name):  # has none of its own
+            found[field.name] = getattr(default, field.name)
+    return found
 
 
 def _value(value: Any, annotation: Any, schema: Schema, default: Any, key: str) -> Any:

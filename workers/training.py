@@ -1,5 +1,6 @@
 """The run itself: the learner's loop with records, validation and checkpoints around it."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +11,22 @@ import numpy as np
 
 from metaopt import checkpoint, telemetry
 from metaopt.baselines.loss_scale import loss_scale
+from metaopt.chaos_guard import Watched
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterState, OuterStep, meta_train
 from metaopt.normalize import LossScale
 from taskset import catalog
 from workers import validation
 from workers.assignment import BASELINES
+from workers.base_config import BaseConfig
 from workers.config import RunConfig
 from workers.interrupts import Interrupts
 from workers.pool import Pool
 from workers.run_folder import RunFolder
 from workers.validation import Best
 from workers.worker import Snapshot, WorkerSpec
+
+logger = logging.getLogger(__name__)
 
 META_PARAMS_STREAM = 0x6D657461  # apart from the keys of the workers, which come from the same seed
 
@@ -31,7 +36,7 @@ class Training:
 
     def __init__(
         self,
-        config: RunConfig,
+        config: BaseConfig,
         folder: RunFolder,
         pool: Pool,
         sinks: Sequence[telemetry.Sink],
@@ -39,6 +44,7 @@ class Training:
     ):
         self._config, self._folder, self._pool, self._sinks = config, folder, pool, sinks
         self._best = best
+        self._guard, self._watched = config.chaos_guard(), Watched()
         self._last_time = 0.0
 
     def run(self, state: OuterState) -> Interrupts:
@@ -50,6 +56,7 @@ class Training:
                 state,
                 self._pool,
                 max_staleness=self._config.workers.max_staleness,
+                project=self._config.project,
                 on_step=lambda done: self._after(done, stop=interrupts.received is not None),
             )
         return interrupts
@@ -58,10 +65,11 @@ class Training:
         step, previous = done.state.step, self._best
         last = step == self._config.learner.num_steps
         record = self._record(done)
-        if not stop and _is_due(step, self._config.validation.every, last):
-            score = validation.validate(self._config, done.state)
-            self._best = validation.better(previous, score, step)
-            record["validation"] = validation.record(score, self._best)
+        if self._guard.action != "off":
+            alarm, record["guard"] = self._watch(done)
+            stop |= bool(alarm) and self._guard.action == "stop"
+        if not stop and isinstance(self._config, RunConfig):
+            record |= self._validation(self._config, done.state, last)
         for sink in self._sinks:
             sink.write(record)
         new_best = self._best != previous
@@ -69,6 +77,23 @@ class Training:
             self._save(done.state)
         self._last_time = time.monotonic()  # the next outer step begins here
         return stop
+
+    def _watch(self, done: OuterStep) -> tuple[str, dict[str, Any]]:
+        """What the guard says of the gradient of the step, and its record."""
+        estimate = done.aggregate.estimate
+        assert estimate is not None  # or there would have been no outer step
+        self._watched, reading = self._guard.watch(self._watched, estimate.gradient)
+        if reading.alarm:
+            logger.warning("outer step %d: %s", done.state.step, reading.alarm)
+        return reading.alarm, reading.record()
+
+    def _validation(self, config: RunConfig, state: OuterState, last: bool) -> dict[str, Any]:
+        """What validation says, where it is due; the best is remembered."""
+        if not _is_due(state.step, config.validation.every, last):
+            return {}
+        score = validation.validate(config, state)
+        self._best = validation.better(self._best, score, state.step)
+        return {"validation": validation.record(score, self._best)}
 
     def _record(self, done: OuterStep) -> dict[str, Any]:
         return telemetry.step_record(
@@ -93,27 +118,29 @@ class Training:
         checkpoint.prune(self._folder.checkpoints, keep, best.step if best else None)
 
 
-def worker_specs(config: RunConfig) -> list[WorkerSpec]:
+def worker_specs(config: BaseConfig) -> list[WorkerSpec]:
     """The workers of a run."""
     estimators = config.estimators()
-    stream = config.stream() if config.mixture else None
+    stream = config.stream()
     return [
         WorkerSpec(index, task, estimators[task], config.seed, stream, config.workers.devices)
         for index, task in enumerate(config.assignment)
     ]
 
 
-def first_state(config: RunConfig) -> OuterState:
+def first_state(config: BaseConfig) -> OuterState:
     """The state before the first outer step. Measures baselines that losses are normalised by."""
     scales: dict[str, LossScale] = {}
-    if config.needs_loss_scales and not config.mixture:
+    if config.needs_loss_scales and not config.stream():
         _, num_steps = config.horizon.bounds()
         for task, family in config.families().items():
             scales[task] = loss_scale(catalog.exact(family), num_steps, BASELINES)
-    return config.learner.init(_first_meta_params(config), scales)
+    meta_params = _first_meta_params(config)
+    config.check(meta_params)
+    return config.learner.init(meta_params, scales)
 
 
-def restore(config: RunConfig, path: Path, pool: Pool) -> tuple[OuterState, Best | None]:
+def restore(config: BaseConfig, path: Path, pool: Pool) -> tuple[OuterState, Best | None]:
     """The state of the checkpoint at `path`, and the best so far; the workers get theirs.
 
     Raises `InputError` when the checkpoint is damaged or does not fit the configuration.
@@ -127,9 +154,9 @@ def restore(config: RunConfig, path: Path, pool: Pool) -> tuple[OuterState, Best
     return OuterState(manifest.step, **parts), Best(**best) if best else None
 
 
-def _first_meta_params(config: RunConfig) -> MetaParams:
+def _first_meta_params(config: BaseConfig) -> MetaParams:
     key = jax.random.fold_in(jax.random.key(config.seed), META_PARAMS_STREAM)
-    return config.optimizer.init(key)
+    return config.first_meta_params(key)
 
 
 def _learner_parts(state: OuterState) -> dict[str, Any]:

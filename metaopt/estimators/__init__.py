@@ -3,6 +3,7 @@
 from metaopt.estimators.base import Context as Context
 from metaopt.estimators.base import Estimate as Estimate
 from metaopt.estimators.base import GradientEstimator as GradientEstimator
+from metaopt.estimators.direct_gradient import DirectGradient as DirectGradient
 from metaopt.estimators.forward_mode import ForwardMode as ForwardMode
 from metaopt.estimators.forward_mode import OnlineForwardMode as OnlineForwardMode
 from metaopt.estimators.full_backprop import FullBackprop as FullBackprop
@@ -19,5 +20,7 @@ from metaopt.estimators.persistent_es_with_backprop import (
 from metaopt.estimators.reparameterised import Reparameterised as Reparameterised
 from metaopt.estimators.resumed_persistent_es import ResumedPersistentES as ResumedPersistentES
 from metaopt.estimators.reversible_backprop import ReversibleBackprop as ReversibleBackprop
+from metaopt.estimators.several_objectives import Objective as Objective
+from metaopt.estimators.several_objectives import SeveralObjectives as SeveralObjectives
 from metaopt.estimators.truncated_backprop import TruncatedBackprop as TruncatedBackprop
 from metaopt.estimators.truncated_es import TruncatedES as TruncatedES

@@ -22,6 +22,8 @@ from metaopt.reversible.training import Reals, ReversibleTraining, reversible_dy
 from taskset.base import Dataset, Params, Task
 from taskset.errors import InputError
 
+MAX_DRIFT = 1e-3  # of a parameter within a segment
+
 
 @dataclasses.dataclass(frozen=True)
 class ReversibleBackprop(DifferentiatedRuns):
@@ -34,10 +36,16 @@ class ReversibleBackprop(DifferentiatedRuns):
     Some runs have no weight, and are counted in `metrics`: "inexact_runs" did not come back to
     their start to the bit; "overflowed_runs" had numbers too large for the precision, or decays
     that `least_decay` makes no room for.
+
+    With a `segment`, which divides the horizon, the start of each is kept, a few states every so
+    many steps, and takes the place of what going back leads to. So a fault stays within its
+    segment, and the run has weight as long as no parameter was off by more than `MAX_DRIFT`;
+    "inexact_segments" counts faults.
     """
 
     precision: Precision = "int64"  # bits behind the point: see `metaopt.reversible.fixed_point`
     least_decay: float = 0.5  # room is made for it, where decays are tuned: 1 bit a step at 0.5
+    segment: int = 0  # inner steps between checkpoints of the run; 0: none
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,6 +56,11 @@ class ReversibleBackprop(DifferentiatedRuns):
             )
         if not 0 < self.least_decay < 1:
             raise InputError(f"least_decay is {self.least_decay}; it must be between 0 and 1")
+        if self.segment < 0 or (self.segment and self._num_steps % self.segment):
+            raise InputError(
+                f"segment is {self.segment}, and runs have {self._num_steps} steps; use a divisor, "
+                "or 0 for no checkpoints"
+            )
 
     def _differentiate(
         self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
@@ -62,7 +75,7 @@ class ReversibleBackprop(DifferentiatedRuns):
         begun, task = begin(meta_params)
         training = self._training(problem, meta_params, data, task, begun.params, keys)
         with jax.enable_x64(training.x64 or self.precision == "int64"):
-            end, spilled = training.forwards(training.encode(begun))
+            end, back = training.forwards(training.encode(begun))
             reals = training.decode(end)
         (_, (loss, finite)), of_end = jax.value_and_grad(
             lambda meta_params, end: self._final(meta_params, end, training, keys, context),
@@ -70,16 +83,19 @@ class ReversibleBackprop(DifferentiatedRuns):
             has_aux=True,
         )(meta_params, reals)
         with jax.enable_x64(training.x64 or self.precision == "int64"):
-            reached, (direct, of_begun) = training.backwards(end, spilled, of_end)
+            reached, (direct, of_begun), faults = training.backwards(end, back, of_end)
         # Computed once more, for keeping it would take the memory of another state.
         begun, pull, _ = jax.vjp(begin, jax.lax.optimization_barrier(meta_params), has_aux=True)
         with jax.enable_x64(training.x64 or self.precision == "int64"):
             exact = training.is_start(reached, begun)
+        kept_close = exact & (faults.drift <= MAX_DRIFT)
 
         gradient = jax.tree.map(jnp.add, direct, *pull(of_begun))
-        usable = finite & is_finite(gradient) & exact & end.fits
-        flags = {"inexact_runs": ~exact, "overflowed_runs": ~end.fits}
-        metrics = {name: flag.astype(jnp.float32) for name, flag in flags.items()}
+        usable = finite & is_finite(gradient) & kept_close & end.fits
+        counts = {"inexact_runs": ~kept_close, "overflowed_runs": ~end.fits}
+        if self.segment:
+            counts["inexact_segments"] = faults.segments
+        metrics = {name: count.astype(jnp.float32) for name, count in counts.items()}
         return RunGradient(gradient, loss, usable, metrics)
 
     def _training(
@@ -101,6 +117,7 @@ class ReversibleBackprop(DifferentiatedRuns):
             form=FORMATS[self.precision],
             least_decay=self.least_decay,
             x64=bool(jax.config.read("jax_enable_x64")),
+            segment=self.segment,
         )
 
     def _final(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from metaopt.estimators.base import Context
 from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.rematerialisation import Remat, scan
-from metaopt.horizons import Horizon
+from metaopt.horizons import ENDLESS, Horizon
 from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.base import Dataset, Key
@@ -41,7 +41,8 @@ def start_staggered(
     share = (place + jax.random.uniform(key_phase, dtype=jnp.float32)) / num_tasks
     num_truncations = -(-runs.length // truncation)
     passed = (share * num_truncations.astype(jnp.float32)).astype(jnp.int32)
-    return runs._replace(age=jnp.minimum(passed, num_truncations - 1) * truncation)
+    age = jnp.minimum(passed, num_truncations - 1) * truncation
+    return runs._replace(age=jnp.where(runs.length == ENDLESS, 0, age))
 
 
 def restart_ended(

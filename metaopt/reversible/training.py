@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from metaopt.dynamics import Averages, AveragesState
+from metaopt.dynamics import Averages, AveragesState, by_tensor
 from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.reversible import information_buffer
@@ -54,9 +54,46 @@ def reversible_dynamics(problem: HyperparameterTraining, meta_params: MetaParams
     return dynamics
 
 
+class Kept(NamedTuple):
+    """What a checkpoint holds: all of a state but the words, which going back does not change."""
+
+    params: list[jax.Array]
+    averages: list[jax.Array]
+    heads: list[jax.Array]
+    pointers: list[jax.Array]
+
+    @classmethod
+    def of(cls, exact: Exact) -> "Kept":
+        """The checkpoint of `exact`."""
+        heads, pointers = (
+            [getattr(b, name) for b in exact.buffers] for name in ("head", "pointer")
+        )
+        return cls(exact.params, exact.averages, heads, pointers)
+
+    def restore(self, exact: Exact) -> Exact:
+        """`exact` with what was kept."""
+        buffers = [
+            buffer._replace(head=head, pointer=pointer)
+            for buffer, head, pointer in zip(exact.buffers, self.heads, self.pointers, strict=True)
+        ]
+        return exact._replace(params=self.params, averages=self.averages, buffers=buffers)
+
+
+class Faults(NamedTuple):
+    """Where going back did not lead to what was kept."""
+
+    segments: jax.Array  # [] int32
+    drift: jax.Array  # [] float32, the most that a parameter was off
+
+    @classmethod
+    def none(cls) -> "Faults":
+        """As long as there are none."""
+        return cls(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
+
+
 @dataclasses.dataclass(frozen=True)
 class ReversibleTraining:
-    """The steps of one run."""
+    """The steps of one run, in segments of `segment` whose starts are kept."""
 
     problem: HyperparameterTraining
     meta_params: MetaParams
@@ -67,6 +104,7 @@ class ReversibleTraining:
     form: FixedPoint
     least_decay: float  # of those that are only known when the program runs
     x64: bool  # whether the user has 64-bit numbers
+    segment: int = 0  # steps between two checkpoints; 0: there are none
 
     def dynamics(self, meta_params: MetaParams) -> Averages:
         """The dynamics, with decays that can be undone."""
@@ -90,8 +128,11 @@ class ReversibleTraining:
         """What the integers stand for."""
         return Reals(self._decode_params(exact), self._decode_averages(exact))
 
-    def forwards(self, start: Exact) -> tuple[Exact, list[jax.Array]]:
-        """The end of the run, and when each average spilled words, [num_steps] bool each."""
+    def forwards(self, start: Exact) -> tuple[Exact, tuple[list[jax.Array], Kept | None]]:
+        """The end of the run, and by segment, what it takes to go back.
+
+        That is when each average spilled words, [num_segments, segment] bool each, and checkpoints.
+        """
 
         def advance(exact: Exact, inputs: tuple[jax.Array, Key]) -> tuple[Exact, list[jax.Array]]:
             step, key = inputs
@@ -106,16 +147,24 @@ class ReversibleTraining:
             exact = exact._replace(params=params, fits=exact.fits & jnp.all(jnp.stack(fit)))
             return exact, [spilled for _, _, spilled in products]
 
-        end, spilled = jax.lax.scan(advance, start, (self._steps, self.keys))
+        def advance_segment(exact: Exact, inputs: tuple[jax.Array, Key]):
+            end, spilled = jax.lax.scan(advance, exact, inputs)
+            return end, (spilled, Kept.of(exact) if self.segment else None)
+
+        end, back = jax.lax.scan(advance_segment, start, self._segments)
         full = jnp.any(jnp.stack([buffer.is_full for buffer in end.buffers]))
-        return end._replace(fits=end.fits & ~full), spilled
+        return end._replace(fits=end.fits & ~full), back
 
     def backwards(
-        self, end: Exact, spilled: list[jax.Array], cotangents: tuple[MetaParams, Reals]
-    ) -> tuple[Exact, tuple[MetaParams, Reals]]:
-        """The start as it is reached from `end`, and the cotangents there.
+        self,
+        end: Exact,
+        back: tuple[list[jax.Array], Kept | None],
+        cotangents: tuple[MetaParams, Reals],
+    ) -> tuple[Exact, tuple[MetaParams, Reals], Faults]:
+        """The start as it is reached from `end`, the cotangents there, and faults on the way.
 
-        `cotangents` are of the meta-parameters, and of the parameters and averages of the end.
+        `cotangents` are of the meta-parameters, and of the parameters and averages of the end. At
+        the start of each segment, what was kept takes the place of what was reached.
         """
 
         def retreat(carry: tuple[Exact, tuple[MetaParams, Reals]], inputs: tuple[Any, ...]):
@@ -130,8 +179,22 @@ class ReversibleTraining:
                 of_meta_params = jax.tree.map(jnp.add, of_meta_params, more)
             return (before, (of_meta_params, of_reals)), None
 
-        inputs = self._steps, self.keys, spilled
-        return jax.lax.scan(retreat, (end, cotangents), inputs, reverse=True)[0]
+        def retreat_segment(carry: tuple[Any, Faults], inputs: tuple[Any, ...]):
+            state, faults = carry
+            steps, keys, (spilled, kept) = inputs
+            state, _ = jax.lax.scan(retreat, state, (steps, keys, spilled), reverse=True)
+            if kept is not None:
+                exact, of_exact = state
+                faults = self._compare(exact, kept, faults)
+                state = kept.restore(exact), of_exact
+            return (state, faults), None
+
+        carry = (end, cotangents), Faults.none()
+        inputs = (*self._segments, back)
+        ((reached, cotangents), faults), _ = jax.lax.scan(
+            retreat_segment, carry, inputs, reverse=True
+        )
+        return reached, cotangents, faults
 
     def is_start(self, reached: Exact, start: Reals) -> jax.Array:
         """Whether going back led to `start`, to the bit: [] bool."""
@@ -141,8 +204,17 @@ class ReversibleTraining:
         return jnp.all(jnp.stack(same + [buffer.is_empty for buffer in reached.buffers]))
 
     @property
-    def _steps(self) -> jax.Array:
-        return jnp.arange(len(self.keys), dtype=jnp.int32)
+    def _segments(self) -> tuple[jax.Array, Key]:
+        """The steps and their keys, [num_segments, segment]."""
+        shape = (-1, self.segment or len(self.keys))
+        return jnp.arange(len(self.keys), dtype=jnp.int32).reshape(shape), self.keys.reshape(shape)
+
+    def _compare(self, reached: Exact, kept: Kept, faults: Faults) -> Faults:
+        pairs = zip(*(jax.tree.leaves(tree) for tree in (Kept.of(reached), kept)), strict=True)
+        same = jnp.all(jnp.stack([jnp.all(x == y) for x, y in pairs]))
+        off = [jnp.max(jnp.abs(x - y)) for x, y in zip(reached.params, kept.params, strict=True)]
+        drift = self.form.decode(jnp.max(jnp.stack(off)), self.form.of_params, jnp.dtype("float32"))
+        return Faults(faults.segments + (~same).astype(jnp.int32), jnp.maximum(faults.drift, drift))
 
     def _undo(self, exact: Exact, step: jax.Array, key: Key, spilled: list[jax.Array]) -> Exact:
         """The state before `step`."""
@@ -188,7 +260,7 @@ class ReversibleTraining:
     def _num_words(self) -> list[int]:
         """Words that each average has to have room for."""
         schedules = reversible_dynamics(self.problem, self.meta_params).decay_schedules
-        decays = [jax.tree.broadcast(schedule, self.like) for schedule in schedules]
+        decays = [by_tensor(schedule, self.like) for schedule in schedules]
         of_steps = [self._known(decay) for decay in jax.tree.leaves(decays)]
         return [information_buffer.num_words(decays, self.form) for decays in of_steps]
 

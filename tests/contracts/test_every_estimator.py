@@ -10,14 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import Poisoned, Spike, ToyRegression
+from toys import Poisoned, Spike, ToyRegression, poisoned_training
 
 from metaopt.estimators import (
     GPES,
     Context,
+    DirectGradient,
     ForwardMode,
     FullBackprop,
     FullES,
+    Implicit,
     InverseVariance,
     LearnedStddevES,
     NoiseReuseES,
@@ -26,12 +28,22 @@ from metaopt.estimators import (
     PersistentESWithBackprop,
     Reparameterised,
     ResumedPersistentES,
+    ReversibleBackprop,
     TruncatedBackprop,
     TruncatedES,
 )
 from metaopt.horizons import Fixed, LogUniform
 from metaopt.normalize import LossScale
 from taskset.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class ImplicitOfOneNumber(Implicit):
+    """Hyper-parameters have names, and the number of these tests has none."""
+
+    def _check_attached(self, meta_params, condition):
+        pass
+
 
 ESTIMATORS = {
     "full_es": FullES(Poisoned(), 16, Fixed(6)),
@@ -49,11 +61,22 @@ ESTIMATORS = {
     "full_backprop": FullBackprop(Poisoned(), 16, Fixed(6)),
     "forward_mode": ForwardMode(Poisoned(), 16, Fixed(6)),
     "online_forward_mode": OnlineForwardMode(Poisoned(), 16, 3, Fixed(6)),
+    "direct_gradient": DirectGradient(Poisoned(), 16, 3, Fixed(6)),
+    "implicit": ImplicitOfOneNumber(poisoned_training(), 16, 3, Fixed(6)),
+    "reversible_backprop": ReversibleBackprop(poisoned_training(), 16, Fixed(6)),
     "truncated_backprop": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6)),
     "truncated_backprop_sqrt": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6), remat="sqrt"),
 }
-WHOLE_RUNS = (FullES, FullBackprop, ForwardMode)
-ONE_SIGN = (TruncatedBackprop, FullBackprop, ForwardMode, OnlineForwardMode)
+WHOLE_RUNS = (FullES, FullBackprop, ForwardMode, ReversibleBackprop)
+ONE_SIGN = (
+    TruncatedBackprop,
+    FullBackprop,
+    ForwardMode,
+    OnlineForwardMode,
+    DirectGradient,
+    Implicit,
+    ReversibleBackprop,
+)
 DIFFERENTIATED = (*ONE_SIGN, PersistentESWithBackprop, Reparameterised, InverseVariance)
 THETA = jnp.float32(-1.0)
 KEYS = jax.random.split(jax.random.key(0), 4)
@@ -149,7 +172,7 @@ def test_a_run_that_is_not_finite_starts_anew(estimator):
         pytest.skip("has no runs between calls")
     _, state = run(estimator, 1, spike=float("nan"))
     inner = state.state
-    for name in ("states", "state"):  # of both signs; of a run with its derivatives
+    for name in ("states", "state", "task"):  # of both signs; of a run with more; where it is
         inner = getattr(inner, name, inner)
     bad = jnp.isnan(inner.factor.reshape(16, -1)[:, 0])
     assert bool(jnp.any(bad))

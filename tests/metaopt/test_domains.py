@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaopt.domains import AtLeast, Between, Box, Budget, Positive, Real
+from metaopt.domains import AtLeast, Between, Box, Budget, Positive, Real, Whole
 from taskset.errors import InputError
 
 FREE = jnp.asarray([-30.0, -2.0, 0.0, 0.3, 3.0])
@@ -65,3 +65,14 @@ def test_an_empty_interval_is_refused(kind):
 def test_an_empty_budget_is_refused():
     with pytest.raises(InputError, match=r"total is 0\.0; it must be positive"):
         Budget(0.0)
+
+
+def test_whole_numbers():
+    whole = Whole(-1, 3)
+    inside = jnp.asarray([-1.0, 0.0, 2.0, 3.0])
+    np.testing.assert_array_equal(whole.value(whole.free(inside)), inside)
+    np.testing.assert_array_equal(whole.value(jnp.asarray([-100.0, 0.0, 100.0])), [-1, 1, 3])
+    # Each has a fifth of the sigmoid.
+    found = whole.value(jax.scipy.special.logit((jnp.arange(1000.0) + 0.5) / 1000))
+    assert np.unique(found, return_counts=True)[1].tolist() == [200] * 5
+    assert not whole.contains(np.asarray(0.5)) and not whole.contains(np.asarray(4.0))

@@ -89,9 +89,20 @@ def test_adam_has_derivatives_where_a_gradient_is_always_zero():
     assert np.isfinite(jax.grad(end)(0.1, Adam))
 
 
-def test_a_schedule_of_two_axes_is_refused():
-    with pytest.raises(InputError, match=r"a schedule has the shape \(2, 3\); it must be \[\] or"):
-        trajectory(GradientDescent(jnp.ones((2, 3))))
+def test_a_schedule_with_a_column_for_each_tensor():
+    columns = jnp.asarray([[0.1, 0.02], [0.3, 0.04]])
+    tree = {"a": columns[:, 0], "b": columns[:, 1]}
+    found, expected = (trajectory(GradientDescent(rate)) for rate in (columns, tree))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((2, 3), "there are 2 tensors"), ((2, 2, 1), r"must be \[\], \[num")],
+)
+def test_schedules_of_other_shapes_are_refused(shape, message):
+    with pytest.raises(InputError, match=message):
+        trajectory(GradientDescent(jnp.ones(shape)))
 
 
 def test_they_go_where_optax_goes():

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metaopt.horizons import Fixed, LinearCurriculum, LogUniform, Phases, Uniform
+from metaopt.estimators.base import Context
+from metaopt.estimators.runs import start_staggered
+from metaopt.horizons import ENDLESS, Endless, Fixed, LinearCurriculum, LogUniform, Phases, Uniform
 from taskset.errors import InputError
 
 STEP = jnp.int32(0)
@@ -143,3 +145,12 @@ def test_what_divides_is_accepted(horizon):
     horizon.check(20)
     with pytest.raises(InputError):
         horizon.check(35)
+
+
+def test_endless_runs_never_end_and_begin_together():
+    horizon = Endless()
+    horizon.check(7)
+    with pytest.raises(InputError, match="truncation is 0"):
+        horizon.check(0)
+    started = start_staggered(lambda key: key, horizon, 7, 5, jax.random.key(0), Context())
+    assert started.age.tolist() == [0] * 5 and started.length.tolist() == [ENDLESS] * 5

@@ -63,7 +63,7 @@ every = 4
 def _load(tmp_path: Path, text: str, overrides=None) -> RunConfig:
     path = tmp_path / "run.toml"
     path.write_text(text)
-    return config.load(path, overrides or {})
+    return RunConfig.load(path, overrides or {})
 
 
 def test_every_key_reaches_its_field(tmp_path: Path):
@@ -83,10 +83,10 @@ def test_every_key_reaches_its_field(tmp_path: Path):
 @pytest.mark.parametrize("text", ["", FULL], ids=["defaults", "full"])
 def test_the_written_configuration_is_the_same_configuration(tmp_path: Path, text: str):
     loaded = _load(tmp_path, text)
-    written = config.to_toml(loaded)
+    written = loaded.to_toml()
     again = _load(tmp_path, written)
     assert again == loaded
-    assert config.to_toml(again) == written
+    assert again.to_toml() == written
 
 
 def test_an_empty_file_is_the_default(tmp_path: Path):
@@ -102,7 +102,7 @@ def test_every_kind_can_be_written_and_read(tmp_path: Path):
                 run = RunConfig(optimizer=kind())
             else:
                 run = RunConfig(estimator=PersistentES(OF_EACH_TASK, horizon=kind()))
-            assert _load(tmp_path, config.to_toml(run)) == run, (base, kind)
+            assert _load(tmp_path, run.to_toml()) == run, (base, kind)
 
 
 def test_without_kind_the_default_is_refined(tmp_path: Path):
@@ -209,7 +209,7 @@ def test_bad_input_is_one_line_that_names_the_file_and_the_value(tmp_path, text,
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path):
     with pytest.raises(InputError, match=r"cannot read configuration .*No such file"):
-        config.load(tmp_path / "none.toml")
+        RunConfig.load(tmp_path / "none.toml")
 
 
 def test_toml_text_of_awkward_values():
@@ -236,10 +236,10 @@ def test_a_configuration_touches_no_device():
 def test_a_mixture_is_in_place_of_tasks_and_held_out_tasks_are_of_other_seeds(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text('[mixture]\ncomponents = ["quadratic_family"]\nmax_parameters = 30\n')
-    loaded = config.load(path)
+    loaded = RunConfig.load(path)
     assert loaded.tasks == ()
     assert loaded.mixture == Mixture(("quadratic_family",), max_parameters=30)
-    assert config.from_table(tomllib.loads(config.to_toml(loaded))) == loaded
+    assert RunConfig.from_table(tomllib.loads(loaded.to_toml())) == loaded
     held_out = {split: loaded.held_out_tasks(split) for split in ("validation", "test")}
     for split, tasks in held_out.items():
         assert {split_of(int(re.search(r"seed(\d+)", task)[1])) for task in tasks} == {split}
@@ -262,4 +262,4 @@ def test_bad_mixtures_are_one_line(tmp_path, text, message):
     path = tmp_path / "run.toml"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        config.load(path)
+        RunConfig.load(path)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from taskset.errors import InputError
-from workers import config, run_folder
+from workers import run_folder
 from workers.config import RunConfig
 
 
@@ -18,7 +18,7 @@ def test_a_run_is_named_after_its_configuration_and_latest_points_to_it():
     assert folder.path.name.startswith("digits-2")
     assert not Path("runs").exists()
     run_folder.create(folder, RunConfig(seed=3))
-    assert config.load(Path("runs/latest/config.toml")) == RunConfig(seed=3)
+    assert RunConfig.load(Path("runs/latest/config.toml")) == RunConfig(seed=3)
     second = run_folder.RunFolder(Path("runs/second"))
     run_folder.create(second, RunConfig())
     assert Path("runs/latest").resolve().name == "second"

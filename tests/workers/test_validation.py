@@ -4,7 +4,8 @@ import pytest
 from metaopt.learner import OuterState
 from metaopt.normalize import LossScale
 from workers import validation
-from workers.config import RunConfig, Validation, Workers
+from workers.base_config import Workers
+from workers.config import RunConfig, Validation
 from workers.validation import Best, Score
 
 TASKS = ("quadratic:dim=2", "quadratic:dim=3")

@@ -11,7 +11,7 @@ import tyro
 
 from metaopt import exports, model_card
 from metaopt.checkpoint import LIBRARIES
-from workers import config, run_folder
+from workers import run_folder
 from workers.commands.evaluate import written_reports
 
 
@@ -55,7 +55,7 @@ def provenance(trained: run_folder.Trained) -> dict[str, Any]:
         "exported": time.strftime("%Y-%m-%d", time.gmtime()),
         "git_commit": _git_commit(),
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "configuration": config.to_toml(trained.config),
+        "configuration": trained.config.to_toml(),
     }
 
 

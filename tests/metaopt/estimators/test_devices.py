@@ -10,7 +10,7 @@ from toys import Poisoned
 
 from metaopt.estimators import PersistentES, devices
 from taskset.errors import InputError
-from workers.config import from_table
+from workers.config import RunConfig
 
 TESTS = Path(__file__).parents[2]
 FORCED = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
@@ -78,7 +78,7 @@ def test_tasks_have_to_divide():
         devices.programs(PersistentES(Poisoned(), 12), 8)
     table = {"workers": {"devices": 3}, "estimator": {"num_tasks": 16}}
     with pytest.raises(InputError, match="use 15 tasks"):
-        from_table(table)
+        RunConfig.from_table(table)
 
 
 def test_devices_have_to_be_there():

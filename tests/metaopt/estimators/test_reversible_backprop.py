@@ -80,6 +80,51 @@ def test_numbers_too_large_are_counted_and_have_no_weight():
     assert all(not np.any(g) for g in found.gradient.values())
 
 
+@dataclasses.dataclass(frozen=True)
+class Glitch(Training):
+    """A loss that is no function of its arguments: call 31 of all has a slope of its own."""
+
+    slope: float = 1e-6
+
+    def hyperparameters(self):
+        return {"penalty": Hyperparameter(0.1, Positive())}
+
+    def inner_loss(self, values, task, params, batch, key):
+        def slope(_):
+            CALLS.append(1)
+            return np.float32(self.slope if len(CALLS) == 31 else 0.0)
+
+        shape = jax.ShapeDtypeStruct((), jnp.float32)
+        at = jax.lax.stop_gradient(params[0])
+        wrong = jax.pure_callback(slope, shape, at, vmap_method="sequential")
+        squares = jnp.sum(jnp.square(params))
+        return jnp.sum(jnp.cos(params)) + values["penalty"] * squares + wrong * jnp.sum(params)
+
+    def dynamics(self, values):
+        return dynamics.Momentum(0.1, 0.625)
+
+
+CALLS = []
+
+
+def test_a_fault_stays_within_its_segment():
+    problem = HyperparameterTraining(QuadraticFamily(6), Glitch())
+
+    def found(segment):
+        CALLS.clear()
+        return estimate_of(ReversibleBackprop(problem, 1, Fixed(60), segment=segment))
+
+    lost, kept = found(0), found(20)
+    assert float(lost.metrics["inexact_runs"]) == 1 and float(lost.weight) == 0
+    assert float(kept.metrics["inexact_runs"]) == 0 and float(kept.weight) == 1
+    assert float(kept.metrics["inexact_segments"]) == 1
+    plain = HyperparameterTraining(QuadraticFamily(6), Glitch(slope=0.0))
+    expected = estimate_of(FullBackprop(plain, 1, Fixed(60), objective="final"))
+    np.testing.assert_allclose(kept.gradient["penalty"], expected.gradient["penalty"], rtol=1e-3)
+    exact = estimate_of(ReversibleBackprop(plain, 1, Fixed(60), segment=15))
+    assert float(exact.metrics["inexact_segments"]) == 0 and float(exact.weight) == 1
+
+
 def test_a_decay_below_the_one_that_room_was_made_for_is_counted():
     problem = ridge("momentum")
     estimator = ReversibleBackprop(problem, 1, Fixed(400), least_decay=0.99)
@@ -129,11 +174,15 @@ def test_memory_of_a_long_run():
         (lambda: ReversibleBackprop(Line()), "Line has steps that cannot be undone"),
         (lambda: ReversibleBackprop(ridge(), least_decay=0.0), r"least_decay is 0\.0; it must be"),
         (
+            lambda: ReversibleBackprop(ridge(), horizon=Fixed(9), segment=2),
+            "segment is 2, and runs",
+        ),
+        (
             lambda: estimate_of(ReversibleBackprop(ridge("descent"), 1, Fixed(3))),
             "GradientDescent cannot be run backwards; use Momentum or Adam",
         ),
     ],
-    ids=["problem", "least_decay", "dynamics"],
+    ids=["problem", "least_decay", "segment", "dynamics"],
 )
 def test_what_cannot_be_undone_is_refused(make, message):
     with pytest.raises(InputError, match=message):

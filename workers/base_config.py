@@ -1,0 +1,245 @@
+"""What the configurations of all runs have, whatever their outer parameters are."""
+
+import abc
+import dataclasses
+import math
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import tyro
+
+from metaopt import estimators
+from metaopt.chaos_guard import ChaosGuard
+from metaopt.estimators import devices
+from metaopt.estimators.base import GradientEstimator
+from metaopt.horizons import Fixed, Horizon
+from metaopt.inner_problem import InnerProblem
+from metaopt.learned_optimizers.base import MetaParams
+from metaopt.learner import Learner
+from taskset import catalog
+from taskset.base import Key, TaskFamily
+from taskset.errors import InputError
+from workers import strict_toml
+from workers.assignment import TaskStream
+from workers.strict_toml import Schema
+
+
+@dataclasses.dataclass(frozen=True)
+class OfEachTask(InnerProblem):
+    """Stands where `BaseConfig.estimators` will put the problem of each task."""
+
+    def _unusable(self, *args: object, **kwargs: object):
+        raise TypeError("the estimator of a configuration has no task; use BaseConfig.estimators")
+
+    load_data = init = step = outer_loss = _unusable
+
+
+OF_EACH_TASK = OfEachTask()
+
+
+@dataclasses.dataclass(frozen=True)
+class Workers:
+    """Where estimates run."""
+
+    number: Annotated[int, tyro.conf.arg(aliases=("--workers",))] = 1  # estimates in parallel
+    pool: Literal["in-process", "process", "ray"] = "ray"
+    # the Ray cluster: "local" starts one on this machine, "auto" finds a running one, or host:port
+    address: Annotated[str, tyro.conf.arg(aliases=("--address",))] = "local"
+    # asynchronous: an outer step takes whatever has arrived, and is not reproducible
+    mode: Literal["synchronous", "asynchronous"] = "synchronous"
+    max_staleness: int = 0  # outer steps; older results are dropped
+    devices: int = 1  # of each worker, that its estimates are divided among
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise InputError(f"workers.number is {self.number}; it must be at least 1")
+        if self.devices < 1:
+            raise InputError(f"workers.devices is {self.devices}; it must be at least 1")
+        if self.pool == "in-process" and self.mode == "asynchronous":
+            raise InputError(
+                "workers.mode 'asynchronous' needs workers that run side by side; "
+                "use workers.pool 'process' or 'ray'"
+            )
+        if self.max_staleness < 0:
+            raise InputError(
+                f"workers.max_staleness is {self.max_staleness}; it must be at least 0"
+            )
+        if self.mode == "asynchronous" and self.max_staleness == 0 and self.number > 1:
+            raise InputError(
+                "workers.max_staleness is 0, so that asynchronous workers would drop each other's "
+                f"results; use at least 1, {self.number} keeps most of them"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """When to save, and what to keep."""
+
+    every: int = 100  # outer steps
+    keep: int = 3  # the newest ones; the best is kept besides
+
+    def __post_init__(self) -> None:
+        for name in ("every", "keep"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"checkpoint.{name} is {getattr(self, name)}; it must be at least 1"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class BaseConfig(abc.ABC):
+    """A run on named tasks."""
+
+    schema: ClassVar[Schema]  # of the file that holds it
+
+    seed: int = 0  # every random number of the run comes from it
+    tasks: tuple[str, ...] = ("mlp:dataset=digits",)  # worker i trains task i, round robin
+    estimator: GradientEstimator = estimators.PersistentES(OF_EACH_TASK)
+    learner: Learner = Learner()
+    workers: Workers = Workers()
+    checkpoint: Checkpoint = Checkpoint()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2**32")
+        if len(self.tasks) > self.workers.number:
+            raise InputError(
+                f"{len(self.tasks)} tasks for workers.number {self.workers.number}: a worker has "
+                f"one task, so {self.tasks[self.workers.number]!r} would never be trained"
+            )
+        repeated = [task for task, count in Counter(self.tasks).items() if count > 1]
+        if repeated:
+            raise InputError(f"tasks: {repeated[0]!r} is named twice")
+        self._check_estimator()
+        if self.learner.num_steps < 1:
+            raise InputError(
+                f"learner.num_steps is {self.learner.num_steps}; it must be at least 1"
+            )
+        for task in self.tasks:
+            catalog.build(task)
+
+    def _check_estimator(self) -> None:
+        for name in ("num_tasks", "truncation"):
+            value = getattr(self.estimator, name, 1)
+            if value < 1:
+                raise InputError(f"estimator.{name} is {value}; it must be at least 1")
+        stddev = getattr(self.estimator, "stddev", 1.0)
+        if not 0 < stddev < math.inf:
+            raise InputError(f"estimator.stddev is {stddev}; it must be positive and finite")
+        self.horizon.check(getattr(self.estimator, "truncation", 1))
+        devices.check_divides(self.estimator.num_tasks, self.workers.devices)
+
+    @classmethod
+    def load(cls, path: Path, overrides: Mapping[str, Any] = {}) -> Self:
+        """The configuration in the file at `path`.
+
+        `overrides` are values by dotted key, as "estimator.kind", put in the place of the file's.
+        Raises `InputError`, which names the file, for anything that does not fit.
+        """
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read configuration {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise InputError(f"{path} is not TOML: {error}") from error
+        try:
+            return cls.from_table(table, overrides)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], overrides: Mapping[str, Any] = {}) -> Self:
+        """The configuration in nested tables, with `overrides` as for `load`."""
+        merged = dict(table)
+        for key, value in overrides.items():
+            merged = _with(merged, key.split("."), value)
+        return strict_toml.from_table(cls, merged, cls.schema, cls())
+
+    def to_table(self) -> dict[str, Any]:
+        """The whole configuration, defaults included, as nested tables."""
+        return strict_toml.to_table(self, self.schema)
+
+    def to_toml(self) -> str:
+        """The same as a file that `load` makes it from again."""
+        return strict_toml.to_toml(self.to_table())
+
+    @abc.abstractmethod
+    def problem_of(self, family: TaskFamily) -> InnerProblem:
+        """What a worker trains on tasks of `family`."""
+
+    @abc.abstractmethod
+    def first_meta_params(self, key: Key) -> MetaParams:
+        """What the run starts from."""
+
+    def check(self, meta_params: MetaParams) -> None:
+        """Raises `InputError` for a run that cannot begin at `meta_params`."""
+        del meta_params  # any will do
+
+    def project(self, meta_params: MetaParams) -> MetaParams:
+        """`meta_params` with what an outer step carried out of its domain put back."""
+        return meta_params
+
+    def chaos_guard(self) -> ChaosGuard:
+        """What watches the outer gradients."""
+        return ChaosGuard("off")
+
+    @abc.abstractmethod
+    def subject(self) -> Mapping[str, str]:
+        """What is trained, as text by label; touches no device."""
+
+    @property
+    def horizon(self) -> Horizon:
+        """How long inner runs are."""
+        return getattr(self.estimator, "horizon", Fixed())
+
+    @property
+    def needs_loss_scales(self) -> bool:
+        """Whether losses are normalised by those of baselines."""
+        return getattr(self.estimator, "normalization", "none") == "baseline"
+
+    @property
+    def assignment(self) -> tuple[str, ...]:
+        """The task of each worker."""
+        return tuple(self.tasks[i % len(self.tasks)] for i in range(self.workers.number))
+
+    def stream(self) -> TaskStream | None:
+        """Where the tasks of workers come from, when they are not named."""
+        return None
+
+    @property
+    def inner_steps(self) -> int:
+        """Inner steps in one estimate of every worker."""
+        return self.estimator.inner_steps * self.workers.number
+
+    def families(self) -> dict[str, TaskFamily]:
+        """The tasks by name; of a mixture, those that workers begin with."""
+        return {task: catalog.build(task) for task in dict.fromkeys(self.assignment)}
+
+    def estimators(self) -> dict[str, GradientEstimator]:
+        """The estimator of each of `families`, by the name of the task."""
+        return {
+            task: dataclasses.replace(self.estimator, problem=self.problem_of(family))
+            for task, family in self.families().items()
+        }
+
+
+def changed_fields(value: Any, *without: str) -> str:
+    """A dataclass as text, less the fields `without` and those that are at their defaults."""
+    shown = (
+        f"{field.name}={getattr(value, field.name)!r}"
+        for field in dataclasses.fields(value)
+        if field.name not in without and getattr(value, field.name) != field.default
+    )
+    return f"{type(value).__name__}({', '.join(shown)})"
+
+
+def _with(table: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    name, *rest = path
+    inner = table.get(name, {})
+    return {
+        **table,
+        name: _with(inner if isinstance(inner, dict) else {}, rest, value) if rest else value,
+    }

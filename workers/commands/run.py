@@ -1,0 +1,182 @@
+"""What the commands have in common that make outer steps: a run, from a file to checkpoints."""
+
+import abc
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import tyro
+from rich.console import Console
+from rich.text import Text
+
+from metaopt import checkpoint, telemetry
+from metaopt.learner import OuterState
+from taskset.errors import InputError
+from workers import flags, plan, run_folder, training
+from workers.base_config import BaseConfig
+from workers.interrupts import Interrupts
+from workers.pool import Pool
+from workers.progress import progress
+from workers.run_folder import RunFolder
+from workers.validation import Best
+
+# What may be otherwise when a run goes on; all the rest makes it what it is.
+CHANGEABLE = ("learner.num_steps", "workers.pool", "workers.address", "checkpoint", "validation")
+
+LABEL_WIDTH = 13  # of the plan
+
+
+@dataclasses.dataclass(frozen=True)
+class RunCommand(abc.ABC):
+    """A command whose flags are the keys of its configuration, and these."""
+
+    configuration: ClassVar[type[BaseConfig]]
+    name: ClassVar[str]
+
+    config: Path | None = None  # TOML file
+    out: Path | None = None  # run folder to make; runs/NAME-TIME by default
+    resume: Path | None = None  # run folder to go on with, by its own configuration
+    step: int | None = None  # with --resume: of the checkpoint; the newest by default
+    dry_run: bool = False  # measure one estimate, print the plan, and stop
+
+    # The whole configuration; of `configuration`.
+    settings: Annotated[BaseConfig, tyro.conf.arg(name="")] = dataclasses.field(kw_only=True)
+
+    @abc.abstractmethod
+    def result(self, folder: RunFolder) -> Sequence[str]:
+        """What to say, by lines, when the run has come to its end."""
+
+    def run(self) -> int:
+        """Trains; prints the plan, the progress, and where the result is."""
+        console = Console()
+        if self.step is not None and not self.resume:
+            raise InputError("--step goes with --resume")
+        if self.out and self.resume:
+            raise InputError("--resume goes on in the folder of the run; leave out --out")
+        if self.dry_run:
+            _print(console, plan.describe(self.settings))
+            _print(console, plan.describe_memory(self.settings))
+            _print(console, plan.describe_cost(self.settings, plan.measure(self.settings)))
+            return 0
+        return self._go_on(console) if self.resume else self._begin(console)
+
+    def _begin(self, console: Console) -> int:
+        folder = run_folder.choose(self.out, self.config)
+        _print(console, {"run": str(folder.path)} | plan.describe(self.settings))
+        with _open_pool(self.settings) as pool:
+            start = training.first_state(self.settings)
+            run_folder.create(folder, self.settings)
+            return self._train(console, folder, pool, start, None)
+
+    def _go_on(self, console: Console) -> int:
+        assert self.resume is not None
+        folder = run_folder.open_existing(self.resume)
+        saved = folder.checkpoints
+        path = checkpoint.newest(saved) if self.step is None else checkpoint.at(saved, self.step)
+        _print(console, {"run": str(path)} | plan.describe(self.settings))
+        with _open_pool(self.settings) as pool:
+            start, best = training.restore(self.settings, path, pool)
+            run_folder.discard_after(folder, start.step)
+            run_folder.write_config(folder, self.settings)
+            return self._train(console, folder, pool, start, best)
+
+    def _train(
+        self, console: Console, folder: RunFolder, pool: Pool, start: OuterState, best: Best | None
+    ) -> int:
+        _print(console, plan.describe_memory(self.settings))
+        # While workers start. What is compiled here, workers of this machine find in the cache.
+        _print(console, plan.describe_cost(self.settings, plan.measure(self.settings)))
+        with contextlib.ExitStack() as stack:
+            sinks = [
+                stack.enter_context(contextlib.closing(sink))
+                for sink in (
+                    telemetry.JsonLines(folder.metrics, start.step),
+                    telemetry.TensorBoard(folder.tensorboard, start.step),
+                    progress(self.settings.learner.num_steps, console),
+                )
+            ]
+            run = training.Training(self.settings, folder, pool, sinks, best)
+            interrupts = run.run(start)
+        self._print_end(console, folder, interrupts)
+        return interrupts.exit_code
+
+    def _print_end(self, console: Console, folder: RunFolder, interrupts: Interrupts) -> None:
+        received = interrupts.received
+        lines = self.result(folder)
+        if received:
+            again = f"metaopt {self.name} --resume {folder.path}"
+            lines = [f"stopped by {received.name}; {again} goes on"]
+        for line in lines:
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+Command = TypeVar("Command", bound=RunCommand)
+
+
+def parse(
+    kind: type[Command],
+    arguments: Sequence[str],
+    prog: str,
+    given: dict[str, Any] = {},
+) -> Command:
+    """The command that `arguments` describe: the defaults, then the file, then the flags.
+
+    `given` are values by dotted key that go before those of the file.
+    """
+    first, rest = flags.take(arguments, r"config|resume|(.+\.)?kind")
+    file, resume = (
+        Path(first.pop(name)) if name in first else None for name in ("config", "resume")
+    )
+    if file and resume:
+        raise InputError("--resume takes the configuration of the run; leave out --config")
+    path = run_folder.open_existing(resume).config if resume else file
+    asked = {**given, **first}
+    of = kind.configuration
+    settings = of.load(path, asked) if path else of.from_table({}, asked)
+    default = kind(config=file, resume=resume, settings=settings)
+    command = flags.parse(kind, rest, prog, default)
+    if resume and path:
+        _check_unchanged(of.load(path), command.settings)
+    return command
+
+
+def _check_unchanged(before: BaseConfig, after: BaseConfig) -> None:
+    """Raises `InputError` when a run would go on as another one."""
+    old, new = (dict(_flat(config.to_table())) for config in (before, after))
+    for key in old | new:
+        if old.get(key) != new.get(key) and not key.startswith(CHANGEABLE):
+            raise InputError(
+                f"--resume goes on with {key} = {old.get(key)!r}, not {new.get(key)!r}; "
+                f"what may change is {', '.join(CHANGEABLE)}"
+            )
+
+
+def _flat(table: dict[str, Any], at: str = "") -> list[tuple[str, Any]]:
+    items: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        items += _flat(value, f"{at}{key}.") if isinstance(value, dict) else [(f"{at}{key}", value)]
+    return items
+
+
+def _open_pool(settings: BaseConfig) -> Pool:
+    specs = training.worker_specs(settings)
+    asynchronous = settings.workers.mode == "asynchronous"
+    if settings.workers.pool == "in-process":
+        from workers.local import InProcessPool
+
+        return InProcessPool(specs)
+    if settings.workers.pool == "process":
+        from workers.local import ProcessPool
+
+        return ProcessPool(specs, asynchronous=asynchronous)
+    from workers.ray_pool import RayPool
+
+    return RayPool(specs, settings.workers.address, asynchronous=asynchronous)
+
+
+def _print(console: Console, plan: dict[str, str]) -> None:
+    for label, text in plan.items():
+        indented = text.replace("\n", "\n" + " " * LABEL_WIDTH)
+        console.print(Text.assemble((label.ljust(LABEL_WIDTH), "bold"), indented), soft_wrap=True)
