@@ -10,9 +10,9 @@ that from below: units that see nothing but zeros, as at the border of an image,
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -73,37 +73,85 @@ class Activation:
         """The activations of `x`, in its shape and dtype."""
         if self.coefficients is None:
             return ACTIVATIONS[str(self.name)](x)
-        return _linear(self.coefficients, x) + _curved(self.coefficients, x)
+        return _value(False, self.coefficients, x)
 
     def branched(self, x: jax.Array) -> jax.Array:
         """The same, without computing terms that no task side by side has; for large arrays."""
-        own = self.coefficients
-        if own is None:
+        if self.coefficients is None:
             return self(x)
-        terms = (own.exponential, own.logistic, own.gated, own.cosine, own.constant)
-        is_curved = jnp.any(jnp.stack([jnp.asarray(term) for term in terms]) != 0)
-        curved = lambda x: _linear(own, x) + _curved(own, x, branched=True)
-        return jax.lax.cond(anywhere(is_curved), curved, partial(_linear, own), x)
+        return _value(True, self.coefficients, x)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _value(branched: bool, own: Coefficients, x: jax.Array) -> jax.Array:
+    """The activations of `x`. There are no derivatives by the coefficients."""
+    return _sum(branched, own, x, _linear, _curved, jnp.cos)
+
+
+@_value.defjvp
+def _(
+    branched: bool, primals: tuple[Coefficients, jax.Array], tangents: tuple[Any, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    # Of a sum in branches, JAX's own derivative keeps an array for each of its terms: 20 times as
+    # slow as the activation, on a CPU.
+    own, x = primals
+    slope = _sum(branched, own, x, _linear_slope, _curved_slope, lambda x: -jnp.sin(x))
+    return _value(branched, own, x), slope * tangents[1]
+
+
+_Terms: TypeAlias = Callable[[Coefficients, jax.Array], jax.Array]
+
+
+def _sum(
+    branched: bool,
+    own: Coefficients,
+    x: jax.Array,
+    linear: _Terms,
+    curved: _Terms,
+    cosine: Callable[[jax.Array], jax.Array],
+) -> jax.Array:
+    """The sum of all terms; `branched`, of those that a task side by side has."""
+    of_cosine = lambda x: own.cosine * cosine(x)
+    if not branched:
+        return linear(own, x) + curved(own, x) + of_cosine(x)
+
+    def all_terms(x: jax.Array) -> jax.Array:
+        cosines = jax.lax.cond(anywhere(own.cosine != 0), of_cosine, jnp.zeros_like, x)
+        return linear(own, x) + curved(own, x) + cosines
+
+    terms = (own.exponential, own.logistic, own.gated, own.cosine, own.constant)
+    is_curved = jnp.any(jnp.stack([jnp.asarray(term) for term in terms]) != 0)
+    return jax.lax.cond(anywhere(is_curved), all_terms, functools.partial(linear, own), x)
 
 
 def _linear(own: Coefficients, x: jax.Array) -> jax.Array:
     """The terms that are straight on either side of 0, which counts as below."""
-    above = x > 0
-    return own.positive * jnp.where(above, x, 0.0) + own.negative * jnp.where(above, 0.0, x)
+    return _linear_slope(own, x) * x
 
 
-def _curved(own: Coefficients, x: jax.Array, branched: bool = False) -> jax.Array:
-    """The other terms; `branched`, the cosine, the dearest, only where a task has it."""
+def _linear_slope(own: Coefficients, x: jax.Array) -> jax.Array:
+    return jnp.where(x > 0, own.positive, own.negative)
+
+
+def _curved(own: Coefficients, x: jax.Array) -> jax.Array:
+    """The other terms but the cosine, the dearest."""
+    decay, sigmoid = _decay_and_sigmoid(own, x)
+    terms = own.exponential * jnp.where(x > 0, 0.0, decay - 1.0)
+    return terms + (own.logistic + own.gated * x) * sigmoid + own.constant
+
+
+def _curved_slope(own: Coefficients, x: jax.Array) -> jax.Array:
+    decay, sigmoid = _decay_and_sigmoid(own, x)
+    of_sigmoid = own.slope * sigmoid * (1.0 - sigmoid)
+    terms = own.exponential * jnp.where(x > 0, 0.0, own.slope * decay)
+    return terms + own.gated * sigmoid + (own.logistic + own.gated * x) * of_sigmoid
+
+
+def _decay_and_sigmoid(own: Coefficients, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """exp(-k|x|), the one exponential that all terms share, and the logistic function of k * x."""
     above = x > 0
-    # The one exponential, which all terms share.
     decay = jnp.exp(-own.slope * jnp.where(above, x, -x))
-    sigmoid = jnp.where(above, 1.0, decay) / (1.0 + decay)
-    terms = own.exponential * jnp.where(above, 0.0, decay - 1.0)
-    terms = terms + (own.logistic + own.gated * x) * sigmoid + own.constant
-    cosine = lambda x: own.cosine * jnp.cos(x)
-    if branched:
-        return terms + jax.lax.cond(anywhere(own.cosine != 0), cosine, jnp.zeros_like, x)
-    return terms + cosine(x)
+    return decay, jnp.where(above, 1.0, decay) / (1.0 + decay)
 
 
 def check(name: str) -> str:

@@ -24,6 +24,18 @@ def test_coefficients_give_the_function_and_its_derivative(name):
     slopes = [jax.vmap(jax.grad(lambda x, f=f: f(x)))(POINTS) for f in (named, general)]
     smooth = POINTS != 0
     np.testing.assert_allclose(slopes[1][smooth], slopes[0][smooth], rtol=1e-5, atol=1e-6)
+    curvatures = [
+        jax.vmap(jax.grad(jax.grad(lambda x, f=f: f(x))))(POINTS) for f in (named, general)
+    ]
+    np.testing.assert_allclose(curvatures[1][smooth], curvatures[0][smooth], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", COEFFICIENTS)
+def test_branches_change_nothing(name):
+    activation = Options(buckets="padded").activation(name)
+    for function in (lambda f, x: f(x), lambda f, x: jax.vjp(f, x)[1](jnp.ones_like(x))[0]):
+        whole, branched = (function(f, POINTS) for f in (activation, activation.branched))
+        np.testing.assert_allclose(branched, whole, rtol=1e-6, atol=1e-7)
 
 
 def test_tasks_side_by_side_have_activations_of_their_own():
