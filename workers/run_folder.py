@@ -1,9 +1,10 @@
 """The folder of a run, and where everything in it lies.
 
-config.toml      the resolved configuration; `metaopt train --config` runs it again
+config.toml      the resolved configuration; `metaopt train --config`, or tune, runs it again
 metrics.jsonl    one record per outer step
 tensorboard/     the same for TensorBoard
 checkpoints/     to go on from, and to evaluate and export
+hyperparameters.json   of `metaopt tune`: what it came to
 """
 
 import contextlib
@@ -20,8 +21,10 @@ from metaopt.learned_optimizers.base import MetaParams
 from taskset.errors import InputError
 from workers.base_config import BaseConfig
 from workers.config import RunConfig
+from workers.tune_config import TuneConfig
 
 RUNS = Path("runs")
+HYPERPARAMETERS = "hyperparameters.json"
 
 
 class RunFolder(NamedTuple):
@@ -106,15 +109,32 @@ class Trained(NamedTuple):
 def load_trained(path: Path, step: int | None = None) -> Trained:
     """The meta-parameters of the run in `path` at `step`, by default at the best checkpoint.
 
-    Raises `InputError` when `path` is no run, or the checkpoint is missing or damaged.
+    Raises `InputError` when `path` is no run, or one that tuned hyper-parameters, or the checkpoint
+    is missing or damaged.
     """
     folder = open_existing(path)
-    run = RunConfig.load(folder.config)
+    try:
+        run = RunConfig.load(folder.config)
+    except InputError as error:
+        if _is_tuning(folder):
+            raise InputError(
+                f"{path} is a run of `metaopt tune`, which trained no optimizer: what it came to "
+                f"is in {path / HYPERPARAMETERS}"
+            ) from error
+        raise
     saved = folder.checkpoints
     chosen = checkpoint.best(saved) if step is None else checkpoint.at(saved, step)
     template = jax.eval_shape(lambda: run.optimizer.init(jax.random.key(0)))
     meta_params = checkpoint.load(chosen, {"meta_params": template})["meta_params"]
     return Trained(run, checkpoint.read_manifest(chosen).step, meta_params)
+
+
+def _is_tuning(folder: RunFolder) -> bool:
+    try:
+        TuneConfig.load(folder.config)
+    except InputError:
+        return False
+    return True
 
 
 def discard_after(folder: RunFolder, step: int) -> None:

@@ -13,10 +13,8 @@ from metaopt import checkpoint, hyperparameters
 from metaopt.checkpoint import write_durably
 from workers.commands import run
 from workers.commands.run import RunCommand
-from workers.run_folder import RunFolder
+from workers.run_folder import HYPERPARAMETERS, RunFolder
 from workers.tune_config import TuneConfig
-
-RESULT = "hyperparameters.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Tune(RunCommand):
             name: np.asarray(value)
             for name, value in self.settings.problem.values(meta_params).items()
         }
-        path = folder.path / RESULT
+        path = folder.path / HYPERPARAMETERS
         listed = {name: value.tolist() for name, value in values.items()}
         write_durably(path, (json.dumps(listed) + "\n").encode())
         return [*_summary(values), f"hyper-parameters: {path}"]

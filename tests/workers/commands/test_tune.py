@@ -79,6 +79,14 @@ def test_going_on_is_the_same_as_not_stopping(config: Path):
         np.testing.assert_array_equal(result("half")[name], value)
 
 
+@pytest.mark.parametrize("command", [["evaluate", "tuned"], ["export", "tuned", "--out", "export"]])
+def test_what_was_tuned_is_no_optimizer(config: Path, capsys, command):
+    assert cli.main(["tune", str(config), "--out", "tuned", "--learner.num-steps", "1"]) == 0
+    assert cli.main(command) == 2
+    assert "tuned is a run of `metaopt tune`" in capsys.readouterr().err
+    assert not Path("export").exists()
+
+
 IMPLICIT = ["Implicit", "--estimator.horizon.kind", "Endless"]
 ESTIMATORS = {
     "reversible": ["ReversibleBackprop", "--estimator.precision", "int32"],
