@@ -35,8 +35,9 @@ class Reading(NamedTuple):
     alarm: str  # what is wrong, in words; empty when nothing is
 
     def record(self) -> dict[str, Any]:
-        """What telemetry is told."""
-        return {"cosine": self.cosine, "growth": self.growth, "alarm": self.alarm}
+        """What telemetry is told; nothing of a cosine that there is none of."""
+        cosine = {} if math.isnan(self.cosine) else {"cosine": self.cosine}
+        return {**cosine, "growth": self.growth, "alarm": self.alarm}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,3 +53,9 @@ def test_reversals_have_to_be_in_a_row():
 def test_limits_out_of_range(limits, message):
     with pytest.raises(InputError, match=message):
         ChaosGuard(**limits)
+
+
+def test_the_first_record_has_no_cosine():
+    first, second = readings(ChaosGuard(), of_norms(1, 1))
+    assert set(first.record()) == {"growth", "alarm"}
+    assert second.record() == {"cosine": pytest.approx(1.0), "growth": 1.0, "alarm": ""}
