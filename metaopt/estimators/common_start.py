@@ -3,6 +3,8 @@
 import abc
 import dataclasses
 
+import jax
+
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss
 from metaopt.estimators.base import Context
@@ -19,6 +21,28 @@ class CommonStartEstimator(AntitheticEstimator, abc.ABC):
     A run goes on from the state of the positive sign. The state of the estimator is a `runs.Run` of
     inner states, leaves [num_tasks, ...].
     """
+
+    def _pairs(
+        self,
+        meta_params: MetaParams,
+        noise: MetaParams,
+        run: runs.Run,
+        data: Dataset,
+        keys: tuple[Key, Key],
+        context: Context,
+    ) -> tuple[runs.Run, PairLoss]:
+        """The runs after their next truncation at `meta_params` and `noise`, and the losses of it.
+
+        All leaves are [num_tasks, ...]; `keys` are to start new runs where some have ended, and to
+        unroll.
+        """
+
+        def one_task(run: runs.Run, noise: MetaParams, key_start: Key, key_unroll: Key):
+            run = self._restart(run, self._start(meta_params, data), key_start, context)
+            at = antithetic.as_pair(meta_params, noise)
+            return self._truncation(at, run, data, key_unroll, context)
+
+        return jax.vmap(one_task)(run, noise, *keys)
 
     def _truncation(
         self,

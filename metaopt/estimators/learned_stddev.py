@@ -71,11 +71,6 @@ class LearnedStddevES(CommonStartEstimator):
         key: Key,
         context: Context = Context(),
     ) -> tuple[Estimate, runs.Run]:
-        def one_task(run: runs.Run, noise: MetaParams, key_start: Key, key_unroll: Key):
-            run = self._restart(run, self._start(meta_params, data), key_start, context)
-            at = antithetic.as_pair(meta_params, noise)
-            return self._truncation(at, run, data, key_unroll, context)
-
         # One deviation for all, however the runs are divided among devices.
         log_stddev = jax.tree.map(jnp.mean, state.state.log_stddev)
         stddev = jax.tree.map(lambda log, x: jnp.exp(log).astype(x.dtype), log_stddev, meta_params)
@@ -83,7 +78,8 @@ class LearnedStddevES(CommonStartEstimator):
         unit = antithetic.draw(keys_noise, meta_params, 1.0, self.perturbations)
         noise = jax.tree.map(jnp.multiply, unit, stddev)
         run = state._replace(state=state.state.state)
-        run, losses = jax.vmap(one_task)(run, noise, keys_start, keys_unroll)
+        keys = (keys_start, keys_unroll)
+        run, losses = self._pairs(meta_params, noise, run, data, keys, context)
         by_unit = antithetic.gradients(unit, losses, 1.0, self.normalization)
         gradients = jax.tree.map(jnp.divide, by_unit, stddev)
         estimate = mean_of_runs(gradients, losses.mean, losses.usable)

@@ -7,8 +7,6 @@ from the state of the positive sign.
 
 import dataclasses
 
-import jax
-
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.base import Context, Estimate
 from metaopt.estimators.common_start import CommonStartEstimator
@@ -28,12 +26,8 @@ class TruncatedES(CommonStartEstimator):
         key: Key,
         context: Context = Context(),
     ) -> tuple[Estimate, runs.Run]:
-        def one_task(run: runs.Run, noise: MetaParams, key_start: Key, key_unroll: Key):
-            run = self._restart(run, self._start(meta_params, data), key_start, context)
-            at = antithetic.as_pair(meta_params, noise)
-            return self._truncation(at, run, data, key_unroll, context)
-
         keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
         noise = self._draw(keys_noise, meta_params)
-        state, losses = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
+        keys = (keys_start, keys_unroll)
+        state, losses = self._pairs(meta_params, noise, state, data, keys, context)
         return antithetic.estimate(noise, losses, self.stddev, self.normalization), state
