@@ -16,34 +16,27 @@ LARGEST_ROWS = 512  # in a chunk, where it is not: the largest batch of TaskSet
 
 
 @custom_vmap
+def largest(number: jax.Array) -> jax.Array:
+    """`number`, []; under `vmap`, the largest of those of the tasks side by side.
+
+    A loop that ends with it has one number of rounds for all of them.
+    """
+    return number
+
+
+@largest.def_vmap
+def _(axis_size: int, in_batched: list[bool], number: jax.Array) -> tuple[jax.Array, bool]:
+    del axis_size, in_batched
+    return largest(jnp.max(number, axis=0)), False
+
+
 def anywhere(condition: jax.Array) -> jax.Array:
     """`condition`, [] bool; under `vmap`, whether it holds for any of the tasks side by side.
 
     A `lax.cond` on it stays a branch under `vmap`, where a condition for each task would have both
     sides computed for all. What it does must then be right for those without the condition too.
     """
-    return condition
-
-
-@anywhere.def_vmap
-def _(axis_size: int, in_batched: list[bool], condition: jax.Array) -> tuple[jax.Array, bool]:
-    del axis_size, in_batched
-    return anywhere(jnp.any(condition, axis=0)), False
-
-
-@custom_vmap
-def largest(count: jax.Array) -> jax.Array:
-    """`count`, [] int32; under `vmap`, the largest of those of the tasks side by side.
-
-    A loop that ends with it has one number of rounds for all of them.
-    """
-    return count
-
-
-@largest.def_vmap
-def _(axis_size: int, in_batched: list[bool], count: jax.Array) -> tuple[jax.Array, bool]:
-    del axis_size, in_batched
-    return largest(jnp.max(count, axis=0)), False
+    return largest(condition)
 
 
 def in_chunks(
