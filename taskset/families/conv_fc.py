@@ -7,21 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from taskset.base import Batch, Key, Params
-from taskset.configured import ConfiguredTask, TaskSpec
+from taskset.configured import TaskSpec
 from taskset.families.convolutions import (
+    ConvClassifier,
     batch_rows,
     conv_stack,
     few_features_classes,
     many_features_classes,
 )
 from taskset.families.image_inputs import image_input, image_spec
-from taskset.networks.branches import in_chunks
-from taskset.networks.conv import ConvLayer, ConvStack
+from taskset.networks.conv import ConvLayer
 from taskset.networks.dense import MLP
-from taskset.networks.dims import Dim
-from taskset.networks.images import ImageInput
-from taskset.networks.losses import cross_entropy
 from taskset.options import Options
 
 FEATURES = (1024, 4096, 8192, 16384, 65536)  # of buckets: most tasks have less than the second
@@ -31,30 +27,10 @@ WIDTHS = (128,)
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class ConvFC(ConfiguredTask):
+class ConvFC(ConvClassifier):
     """Mean cross-entropy, in nats, of an MLP on the flat output of convolutions."""
 
-    images: ImageInput
-    stack: ConvStack
-    head: MLP
-    batch: Dim
-
-    def init(self, key: Key) -> Params:
-        key_stack, key_head = jax.random.split(key)
-        return {"convolutions": self.stack.init(key_stack), "head": self.head.init(key_head)}
-
-    def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
-        del key
-        images = self.images.canvas(batch["image"])
-        logits = in_chunks(ConvFC._logits, self, params, images, self.batch)
-        return cross_entropy(logits, batch["label"], self.head.outputs, self.batch)
-
-    def _logits(self, params: Params, images: jax.Array) -> jax.Array:
-        """[rows, classes] of images [rows, side, side, channels]."""
-        flat = self.stack.apply(params["convolutions"], images, self._flat)
-        return self.head.apply(params["head"], flat)
-
-    def _flat(self, x: jax.Array, layer: ConvLayer) -> jax.Array:
+    def read(self, x: jax.Array, layer: ConvLayer) -> jax.Array:
         """[batch, features] of an output of a layer: pixel by pixel, then zeros."""
         side, channels = layer.window.outputs, layer.channels
         flat = x.reshape(x.shape[0], -1)

@@ -7,17 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from taskset.base import Batch, Key, Params
-from taskset.configured import ConfiguredTask, TaskSpec
-from taskset.families.convolutions import batch_rows, conv_stack, few_features_classes
+from taskset.configured import TaskSpec
+from taskset.families.convolutions import (
+    ConvClassifier,
+    batch_rows,
+    conv_stack,
+    few_features_classes,
+)
 from taskset.families.image_inputs import image_input, image_spec
-from taskset.networks.branches import in_chunks
 from taskset.networks.choices import Choice
-from taskset.networks.conv import ConvLayer, ConvStack
+from taskset.networks.conv import ConvLayer
 from taskset.networks.dense import MLP
 from taskset.networks.dims import Dim
-from taskset.networks.images import ImageInput
-from taskset.networks.losses import cross_entropy
 from taskset.options import Options
 
 POOLS = ("mean", "max", "squared_mean")
@@ -25,34 +26,12 @@ POOLS = ("mean", "max", "squared_mean")
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class ConvPooling(ConfiguredTask):
+class ConvPooling(ConvClassifier):
     """Mean cross-entropy, in nats, of a dense layer on the pooled output of convolutions."""
 
-    images: ImageInput
-    stack: ConvStack
     pool: Choice  # one of POOLS
-    head: MLP
-    batch: Dim
 
-    def init(self, key: Key) -> Params:
-        key_stack, key_head = jax.random.split(key)
-        return {"convolutions": self.stack.init(key_stack), "head": self.head.init(key_head)}
-
-    def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
-        del key
-        images = self.images.canvas(batch["image"])
-        if self.stack.normalized:
-            logits = self._logits(params, images)
-        else:
-            logits = in_chunks(ConvPooling._logits, self, params, images, self.batch)
-        return cross_entropy(logits, batch["label"], self.head.outputs, self.batch)
-
-    def _logits(self, params: Params, images: jax.Array) -> jax.Array:
-        """[rows, classes] of images [rows, side, side, channels]."""
-        pooled = self.stack.apply(params["convolutions"], images, self._pooled)
-        return self.head.apply(params["head"], pooled)
-
-    def _pooled(self, x: jax.Array, layer: ConvLayer) -> jax.Array:
+    def read(self, x: jax.Array, layer: ConvLayer) -> jax.Array:
         """[batch, channels] of an output of a layer, [batch, side, side, channels]."""
         side = layer.window.outputs
         mean = lambda x: jnp.sum(x, axis=(1, 2)) / (side.count * side.count)
@@ -82,7 +61,6 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
     task = ConvPooling(
         images,
         stack,
-        options.choice(config["pool_type"], POOLS),
         MLP(
             inputs=stack.layers[len(config["strides"]) - 1].channels,
             hidden=(),
@@ -91,5 +69,6 @@ def build(config: Mapping[str, Any], options: Options) -> TaskSpec:
             initializer=options.any_initializer(config.get("head_init", config["w_init"])),
         ),
         batch_rows(data),
+        options.choice(config["pool_type"], POOLS),
     )
     return TaskSpec(task, data, task.batch.padded)

@@ -1,18 +1,25 @@
-"""The convolutions of a configuration, and the bucket they belong to."""
+"""What classifiers of images by convolutions have in common: the network, and its bucket."""
 
+import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any
 
+import jax
 import numpy as np
 
+from taskset.base import Batch, Key, Params
 from taskset.configs.feasibility import KERNEL_SIDE, convolved_side
 from taskset.configs.images import STRIDES
+from taskset.configured import ConfiguredTask
 from taskset.families.image_inputs import ImageSpec
+from taskset.networks.branches import in_chunks
 from taskset.networks.conv import BIASES, ConvLayer, ConvStack, Window
+from taskset.networks.dense import MLP
 from taskset.networks.dims import Dim, padded_size
 from taskset.networks.images import ImageInput
+from taskset.networks.losses import cross_entropy
 from taskset.options import Options
 
 # Convolutions of buckets; those that a task does not have are not computed. Half of the tasks that
@@ -27,6 +34,38 @@ MANY_FEATURES_CLASSES = (16, 128, 1024)
 
 # Rows that are padding cost little: those of a minibatch are looked up, and no more.
 BATCH_SIZES = (64, 256, 512)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvClassifier(ConfiguredTask, abc.ABC):
+    """Mean cross-entropy, in nats, of a head on what is read off convolutions."""
+
+    images: ImageInput
+    stack: ConvStack
+    head: MLP
+    batch: Dim
+
+    @abc.abstractmethod
+    def read(self, x: jax.Array, layer: ConvLayer) -> jax.Array:
+        """[rows, features] of an output of `layer`, [rows, side, side, channels]."""
+
+    def init(self, key: Key) -> Params:
+        key_stack, key_head = jax.random.split(key)
+        return {"convolutions": self.stack.init(key_stack), "head": self.head.init(key_head)}
+
+    def loss(self, params: Params, batch: Batch, key: Key) -> jax.Array:
+        del key
+        images = self.images.canvas(batch["image"])
+        if self.stack.normalized:
+            logits = self._logits(params, images)
+        else:
+            logits = in_chunks(ConvClassifier._logits, self, params, images, self.batch)
+        return cross_entropy(logits, batch["label"], self.head.outputs, self.batch)
+
+    def _logits(self, params: Params, images: jax.Array) -> jax.Array:
+        """[rows, classes] of images [rows, side, side, channels]."""
+        features = self.stack.apply(params["convolutions"], images, self.read)
+        return self.head.apply(params["head"], features)
 
 
 def conv_stack(config: Mapping[str, Any], images: ImageInput, options: Options) -> ConvStack:

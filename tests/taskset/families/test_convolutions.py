@@ -91,7 +91,7 @@ NUMPY_POOLS = {
 def test_the_loss_of_pools_equals_numpy(pool):
     images = ImageInput(IMAGE, Dim(6), Dim(6))
     head = MLP(Dim(4), (), Dim(3), Activation("tanh"), WEIGHTS)
-    task = ConvPooling(images, stack(), Choice((pool,)), head, Dim(5))
+    task = ConvPooling(images, stack(), head, Dim(5), Choice((pool,)))
     params, batch = perturbed_start(task), batch_of(5)
     last = jax.tree.map(lambda p: np.asarray(p, np.float64), params["head"]["layer0"])
     logits = NUMPY_POOLS[pool](numpy_features(params, batch)) @ last["weight"] + last["bias"]
