@@ -33,6 +33,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "train": Entry("train", "parse", "meta-train a learned optimizer"),
     "tune": Entry("tune", "parse", "tune the hyper-parameters of training by their gradient"),
+    "resume": Entry("resume", "parse", "go on with a run from its newest checkpoint"),
     "submit": Entry("submit", "parse", "start a run as a job of a Ray cluster"),
     "status": Entry("job", "Status", "show the jobs of a Ray cluster"),
     "logs": Entry("job", "Logs", "print what a job has printed"),

@@ -46,9 +46,9 @@ class Jobs:
         self._address = _checked(address or os.environ.get(VARIABLE, ADDRESS))
         self._client = self._asked(lambda: _client(self._address))
 
-    def submit(self, entrypoint: str, folder: Path, metadata: Mapping[str, str]) -> str:
-        """Starts `entrypoint` in a copy of `folder` on the cluster; returns the submission."""
-        environment = {"working_dir": str(folder)}
+    def submit(self, entrypoint: str, folder: Path | None, metadata: Mapping[str, str]) -> str:
+        """Starts `entrypoint` on the cluster, in a copy of `folder`; returns the submission."""
+        environment = {"working_dir": str(folder)} if folder else {}
         return self._asked(
             lambda: self._client.submit_job(
                 entrypoint=entrypoint, runtime_env=environment, metadata=dict(metadata)

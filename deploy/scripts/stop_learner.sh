@@ -6,7 +6,7 @@
 set -eu
 
 seconds=$1
-pattern="bin/metaopt (train|tune) .*${2:-}"
+pattern="bin/metaopt (train|tune|resume) .*${2:-}"
 
 learners() {
   for command in /proc/[0-9]*/cmdline; do

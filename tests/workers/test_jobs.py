@@ -197,10 +197,21 @@ def test_submit_sends_the_whole_configuration_and_nothing_else(dashboard, capsys
     assert not any(dashboard.token.encode() in body for body in dashboard.sent.values())
 
 
+def test_files_that_the_configuration_names_go_along(dashboard, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "family.py").touch()
+    (tmp_path / "work" / ".env").write_text("secret")
+    assert cli.main([*SUBMIT, "--working-dir", "work"]) == 0
+    (package,) = (body for name, body in dashboard.sent.items() if name.startswith("PUT"))
+    with zipfile.ZipFile(io.BytesIO(package)) as files:
+        assert sorted(files.namelist()) == ["family.py", "metaopt.toml"]
+
+
 def test_a_run_goes_on_by_its_own_configuration(dashboard, capsys):
-    assert cli.main(["submit", "tune", "--resume", "/runs/x"]) == 0
+    assert cli.main(["submit", "--resume", "/runs/x"]) == 0
     asked = json.loads(dashboard.sent["POST /api/jobs/"])
-    assert asked["entrypoint"] == "metaopt tune --resume /runs/x"
+    assert asked["entrypoint"] == "metaopt resume /runs/x"
+    assert "working_dir" not in asked["runtime_env"]
     assert "metaopt logs raysubmit_1 --follow" in capsys.readouterr().out
 
 
@@ -211,7 +222,8 @@ def test_a_run_goes_on_by_its_own_configuration(dashboard, capsys):
         (["submit", "--config", "run.toml", "--out", "runs/x"], "--out is 'runs/x'"),
         ([*SUBMIT, "--workers", "0"], "workers.number is 0"),
         ([*SUBMIT, "--estimator.num-taks", "3"], "did you mean --estimator.num-tasks?"),
-        ([*SUBMIT, "--workers.pool", "process"], "--workers.pool is not for a job"),
+        ([*SUBMIT, "--workers.pool", "process"], "leave out where they are"),
+        ([*SUBMIT, "--dry_run"], "--dry-run and --step are not for a job"),
         ([*SUBMIT, "--resume", "/runs/y"], "leave out the other flags"),
         (["submit", "--resume", "runs/latest"], "--resume is 'runs/latest'"),
         ([*SUBMIT, "--working-dir", "nowhere"], "--working-dir nowhere is not a folder"),

@@ -21,7 +21,7 @@ CONFIGURATION = "metaopt.toml"
 RUNS = {"train": train.parse, "tune": tune.parse}
 
 HELP = """usage: metaopt submit [train | tune] --out FOLDER [--config FILE] [flags of the command]
-       metaopt submit [train | tune] --resume FOLDER
+       metaopt submit --resume FOLDER
 
 Starts a run as a job of a Ray cluster, and prints its submission, for status, logs and stop.
 
@@ -42,8 +42,7 @@ is token. Exit status: 0 when the cluster has taken the job, 2 when something is
 class Submit:
     """A run to start on a cluster."""
 
-    name: str  # train or tune
-    command: RunCommand | None  # with its configuration; None when a run goes on
+    command: RunCommand | None  # to train or tune; None when a run goes on
     folder: str  # of the run, on the cluster
     address: str | None = None  # of the dashboard
     working_dir: Path | None = None
@@ -52,29 +51,33 @@ class Submit:
     def run(self) -> int:
         """Prints the submission, and where the run is."""
         jobs = Jobs(self.address)
-        metadata = {
-            "run": self.folder,
-            "command": self.name,
-            "metaopt": importlib.metadata.version("metaopt"),
-        }
+        metadata = {"run": self.folder, "metaopt": importlib.metadata.version("metaopt")}
         with tempfile.TemporaryDirectory(prefix="metaopt-") as path:
-            folder = Path(path)
-            if self.working_dir:
-                pack(self.working_dir, folder)
-            text = self.command.settings.to_toml() if self.command else ""
-            (folder / CONFIGURATION).write_text(text, encoding="utf-8")
-            submission = jobs.submit(self.entrypoint, folder, metadata)
+            taken = self._parcel(Path(path))
+            submission = jobs.submit(self.entrypoint, taken, metadata)
         record = {"submission": submission, "run": self.folder, "entrypoint": self.entrypoint}
         print_record(record, self.json)
         if not self.json:
             print(f"next: metaopt logs {submission} --follow, metaopt stop {submission}")
         return 0
 
+    def _parcel(self, folder: Path) -> Path | None:
+        """`folder` with what the job takes along; None when that is nothing."""
+        if self.working_dir:
+            pack(self.working_dir, folder)
+        if self.command:
+            text = self.command.settings.to_toml()
+            (folder / CONFIGURATION).write_text(text, encoding="utf-8")
+        return folder if self.command or self.working_dir else None
+
     @property
     def entrypoint(self) -> str:
         """What the cluster starts: always this command line, whatever was given here."""
-        how = ["--config", CONFIGURATION, "--out"] if self.command else ["--resume"]
-        return shlex.join(["metaopt", self.name, *how, self.folder])
+        if self.command is None:
+            return shlex.join(["metaopt", "resume", self.folder])
+        return shlex.join(
+            ["metaopt", self.command.name, "--config", CONFIGURATION, "--out", self.folder]
+        )
 
 
 def parse(arguments: Sequence[str], prog: str) -> Submit:
@@ -97,18 +100,19 @@ def parse(arguments: Sequence[str], prog: str) -> Submit:
             raise InputError(
                 "--resume goes on with a run of the cluster as it is; leave out the other flags"
             )
-        return Submit(name, None, _whole_path("--resume", own["resume"]), **options)
+        return Submit(None, _whole_path("--resume", own["resume"]), **options)
     folder = _whole_path("--out", own.get("out", ""))
-    return Submit(name, _command(name, rest, prog), folder, **options)
+    return Submit(_command(name, rest, prog), folder, **options)
 
 
 def _command(name: str, rest: list[str], prog: str) -> RunCommand:
     """The run, on the cluster that its job is a part of."""
-    given = [flag.partition("=")[0] for flag in rest]
-    for flag in ("--dry-run", "--step", "--workers.pool", "--workers.address"):
-        if flag in given:
-            raise InputError(f"{flag} is not for a job on a cluster; `metaopt {name}` has it")
-    return RUNS[name]([*rest, "--workers.pool", "ray", "--workers.address", "auto"], prog)
+    if any(flag.startswith(("--workers.pool", "--workers.address")) for flag in rest):
+        raise InputError("workers of a job are in the cluster of the job; leave out where they are")
+    command = RUNS[name]([*rest, "--workers.pool", "ray", "--workers.address", "auto"], prog)
+    if command.dry_run or command.step is not None:
+        raise InputError(f"--dry-run and --step are not for a job; `metaopt {name}` has them")
+    return command
 
 
 def _whole_path(flag: str, folder: str) -> str:
