@@ -97,10 +97,12 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in _whole_lines(path)]
 
 
-def step_record(done: OuterStep, seconds: float, inner_steps: int, alive: int) -> dict[str, Any]:
+def step_record(
+    done: OuterStep, seconds: float, inner_steps: int, workers: Mapping[str, int]
+) -> dict[str, Any]:
     """The record of an outer step that took `seconds` of wall time.
 
-    `inner_steps` are those behind its usable results, `alive` is the number of living workers.
+    `inner_steps` are those behind its usable results, `workers` are how many there are by state.
     """
     used, estimate = done.aggregate.used, done.aggregate.estimate
     assert estimate is not None  # or there would have been no outer step
@@ -114,10 +116,12 @@ def step_record(done: OuterStep, seconds: float, inner_steps: int, alive: int) -
         "weight": float(estimate.weight),
         "nonfinite_runs": float(estimate.metrics["nonfinite_runs"]),
         "seconds": seconds,
+        "compile_seconds": sum(r.compile_seconds for r in used),
         "compile_share": sum(r.compile_seconds for r in used) / sum(r.seconds for r in used),
         "inner_steps_per_second": inner_steps / seconds,
-        "workers_alive": alive,
+        "workers": dict(workers),
         "staleness": max(age),
+        "used_by_staleness": {str(a): count for a, count in sorted(Counter(age).items())},
         "effective_staleness": _mean_age(age, used),
         "tasks": _by_task(used),
         "dropped": dict(Counter(loss.cause for loss in dropped)),

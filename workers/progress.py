@@ -39,7 +39,7 @@ class View(NamedTuple):
             "outer step": f"{self.step:,} of {self.num_steps:,}",
             "meta-loss": f"{self.record['meta_loss']:.4g}",
             "inner steps/s": f"{self.record['inner_steps_per_second']:,.0f}",
-            "workers alive": f"{self.record['workers_alive']}",
+            "workers": ", ".join(f"{n} {state}" for state, n in self._workers().items()),
             "dropped": ", ".join(f"{self.dropped[cause]} {cause}" for cause in get_args(Cause)),
             "non-finite runs": f"{self.nonfinite_runs}",
             "time left": "?" if self.seconds_left is None else duration(self.seconds_left),
@@ -48,6 +48,9 @@ class View(NamedTuple):
             items["validation"] = f"{self.validation['score']:.4g}"
             items["validation"] += f", best {self.validation['best']:.4g}"
         return items
+
+    def _workers(self) -> dict[str, int]:
+        return {state: count for state, count in self.record["workers"].items() if count}
 
 
 class Watch:

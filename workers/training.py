@@ -56,6 +56,7 @@ class Training:
                 state,
                 self._pool,
                 max_staleness=self._config.workers.max_staleness,
+                staleness_decay=self._config.workers.staleness_decay,
                 project=self._config.project,
                 on_step=lambda done: self._after(done, stop=interrupts.received is not None),
             )
@@ -100,7 +101,7 @@ class Training:
             done,
             seconds=time.monotonic() - self._last_time,
             inner_steps=self._config.estimator.inner_steps * len(done.aggregate.used),
-            alive=self._pool.alive,
+            workers=self._pool.states,
         )
 
     def _save(self, state: OuterState) -> None:
@@ -120,10 +121,17 @@ class Training:
 
 def worker_specs(config: BaseConfig) -> list[WorkerSpec]:
     """The workers of a run."""
-    estimators = config.estimators()
-    stream = config.stream()
+    estimators, workers = config.estimators(), config.workers
     return [
-        WorkerSpec(index, task, estimators[task], config.seed, stream, config.workers.devices)
+        WorkerSpec(
+            index,
+            task,
+            estimators[task],
+            config.seed,
+            config.stream(),
+            workers.devices,
+            num_gpus=workers.gpus if index < workers.gpu_workers else 0.0,
+        )
         for index, task in enumerate(config.assignment)
     ]
 

@@ -34,14 +34,17 @@ def _outer_step() -> OuterStep:
 
 
 def test_step_record():
-    record = telemetry.step_record(_outer_step(), seconds=2.0, inner_steps=600, alive=5)
+    record = telemetry.step_record(
+        _outer_step(), seconds=2.0, inner_steps=600, workers={"running": 5, "suspect": 1}
+    )
     assert record["step"] == 5
     assert record["meta_loss"] == pytest.approx((4 * 1 + 2 * 2 + 2 * 3) / 8)
     assert record["gradient_norm"] == pytest.approx(5.0)
     assert record["weight"] == 8.0
     assert record["nonfinite_runs"] == 4.0
     assert record["inner_steps_per_second"] == 300.0
-    assert record["workers_alive"] == 5
+    assert record["workers"] == {"running": 5, "suspect": 1}
+    assert record["used_by_staleness"] == {"0": 2, "2": 1}
     assert record["staleness"] == 2
     assert record["effective_staleness"] == 2 * 2.0 / 8
     assert record["gradient_noise"]["clear_share"] == 0.5
