@@ -120,3 +120,15 @@ def _events(folder: Path) -> list[tuple[int, str, float]]:
         events += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
         content = content[16 + length :]
     return events
+
+
+def test_records_that_a_full_disk_does_not_take_wait(tmp_path: Path):
+    lines = telemetry.JsonLines(tmp_path / "metrics.jsonl")
+    lines.write({"step": 1})
+    with open("/dev/full", "ab", buffering=0) as full:
+        file, lines._file = lines._file, full
+        lines.write({"step": 2})
+        lines._file = file
+    lines.write({"step": 3})
+    lines.close()
+    assert [r["step"] for r in telemetry.read(tmp_path / "metrics.jsonl")] == [1, 2, 3]

@@ -68,7 +68,8 @@ class RunCommand(abc.ABC):
         with _open_pool(self.settings) as pool:
             start = training.first_state(self.settings)
             run_folder.create(folder, self.settings)
-            return self._train(console, folder, pool, start, None)
+            with run_folder.held(folder):
+                return self._train(console, folder, pool, start, None)
 
     def _go_on(self, console: Console) -> int:
         assert self.resume is not None
@@ -76,7 +77,7 @@ class RunCommand(abc.ABC):
         saved = folder.checkpoints
         path = checkpoint.newest(saved) if self.step is None else checkpoint.at(saved, self.step)
         _print(console, {"run": str(path)} | plan.describe(self.settings))
-        with _open_pool(self.settings) as pool:
+        with run_folder.held(folder), _open_pool(self.settings) as pool:
             start, best = training.restore(self.settings, path, pool)
             run_folder.discard_after(folder, start.step)
             run_folder.write_config(folder, self.settings)
@@ -95,6 +96,7 @@ class RunCommand(abc.ABC):
                     telemetry.JsonLines(folder.metrics, start.step),
                     telemetry.TensorBoard(folder.tensorboard, start.step),
                     progress(self.settings.learner.num_steps, console),
+                    *_operations(self.settings),
                 )
             ]
             run = training.Training(self.settings, folder, pool, sinks, best)
@@ -189,6 +191,14 @@ def _open_pool(settings: BaseConfig) -> Pool:
     from workers.ray_pool import RayPool
 
     return RayPool(specs, workers.address, **options)
+
+
+def _operations(settings: BaseConfig) -> list[telemetry.Sink]:
+    if settings.workers.pool != "ray":
+        return []
+    from workers.ray_metrics import RayMetrics
+
+    return [RayMetrics()]
 
 
 def _print(console: Console, plan: dict[str, str]) -> None:
