@@ -90,4 +90,5 @@ def _outcome(reference: ray.ObjectRef) -> Any:
         raise
     except RayError as error:
         preempted = isinstance(error, ActorDiedError) and error.preempted
-        return Died(" ".join(str(error).split()), preempted)
+        reason = " ".join(str(error).split())
+        return Died(reason.partition(" Some common causes include")[0], preempted)
