@@ -102,6 +102,20 @@ def test_waiting_for_more_results_than_workers_is_refused(min_results):
         ProcessPool(specs(QUICK, QUICK), asynchronous=True, min_results=min_results)
 
 
+@pytest.mark.slow
+def test_a_worker_that_moves_to_a_new_process_goes_on_to_the_same_bits():
+    found = []
+    for pool in (InProcessPool(specs(QUICK)), ProcessPool(specs(QUICK), max_worker_bytes=1)):
+        with pool:
+            for step in range(3):
+                pool.broadcast(weights(step))
+                (result,) = pool.collect()
+            found.append([leaf.tobytes() for leaf in jax.tree.leaves(result.estimate.gradient)])
+            pids = getattr(pool, "pids", {})
+    assert found[0] == found[1]
+    assert pids[0] != os.getpid()
+
+
 def broken(load):
     """An estimator whose data come from `load`; a class that no other process could import."""
 
