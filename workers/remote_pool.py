@@ -98,6 +98,9 @@ class RemotePool(Pool):
         if self._weights is None:
             raise RuntimeError("collect() before broadcast(): the workers have no weights yet")
         self._await_workers()
+        self._receive_until(  # those that move miss nothing
+            lambda: not self._moving or len(self._idle | self._computing) >= self._min_results
+        )
         self._ask("compute", {worker: (self._weights,) for worker in self._idle})
         self._receive_until(lambda: len(self._results) >= self._min_results or not self._computing)
         results, self._results = self._results, []
