@@ -1,13 +1,12 @@
 """What the documents say of the configuration and the command line is what the code says."""
 
 import dataclasses
-import importlib
 import re
-import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import command_lines
 import pytest
 
 from metaopt.estimators import GradientEstimator
@@ -15,12 +14,17 @@ from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.inner_problem import InnerProblem
 from metaopt.trainings import Schedules
 from taskset.mixture import Mixture
-from workers import cli, flags, strict_toml
+from workers import strict_toml
 from workers.config import NO_FAMILY, RunConfig
 from workers.tune_config import TuneConfig
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "deploy").rglob("*.md")),
+]
 
 OPTIONAL_TABLES = {"mixture": Mixture()}
 
@@ -83,15 +87,7 @@ def test_every_key_is_documented_with_its_default():
 
 
 def quoted_commands() -> list[str]:
-    """The lines that begin with `metaopt ` in code blocks, and the file each is from."""
-    found = []
-    for path in DOCUMENTS:
-        inside = False
-        for line in path.read_text().splitlines():
-            inside ^= line.startswith("```")
-            if (inside or line.startswith("    ")) and line.strip().startswith("metaopt "):
-                found.append(line.strip())
-    return sorted(set(found))
+    return sorted({command for path in DOCUMENTS for command in command_lines.quoted(path)})
 
 
 @pytest.mark.parametrize("command", quoted_commands())
@@ -100,21 +96,14 @@ def test_quoted_commands_are_understood(command: str, tmp_path: Path, monkeypatc
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "runs" / "latest").mkdir(parents=True)
     (tmp_path / "runs" / "latest" / "config.toml").write_text("")
-    arguments = shlex.split(command, comments=True)[1:]
-    words = [name for name in cli.COMMANDS if arguments[: len(name.split())] == name.split()]
-    assert words, command
-    entry = cli.COMMANDS[words[0]]
-    parser = getattr(importlib.import_module(f"workers.commands.{entry.module}"), entry.name)
-    rest = [a for a in arguments[len(words[0].split()) :] if a != "--help"]  # it would exit
-    parsed = flags.parse(parser, rest, "") if isinstance(parser, type) else parser(rest, "")
-    assert dataclasses.is_dataclass(parsed)
+    command_lines.understood(command)
 
 
 def test_there_are_commands_to_check():
     assert len(quoted_commands()) > 5
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_documents_lead_somewhere(path: Path):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text())
     assert all((path.parent / link).exists() for link in links), links

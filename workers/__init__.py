@@ -10,6 +10,8 @@
     local.py         InProcessPool, ProcessPool
     ray_pool.py      RayPool;   ray_cluster.py starts Ray, before JAX is imported
     environment.py   threads, devices and compilation cache of a worker
+    jobs.py          runs as jobs of a cluster elsewhere;   parcel.py packs what they take there
+    checkup.py       what a machine needs to train
 
 Nothing is imported here: Ray has to start, and a worker's environment to be set, before JAX is
 imported.

@@ -33,6 +33,13 @@ class Entry(NamedTuple):
 COMMANDS = {
     "train": Entry("train", "parse", "meta-train a learned optimizer"),
     "tune": Entry("tune", "parse", "tune the hyper-parameters of training by their gradient"),
+    "resume": Entry("resume", "parse", "go on with a run from its newest checkpoint"),
+    "submit": Entry("submit", "parse", "start a run as a job of a Ray cluster"),
+    "status": Entry("job", "Status", "show the jobs of a Ray cluster"),
+    "logs": Entry("job", "Logs", "print what a job has printed"),
+    "stop": Entry("job", "Stop", "end a job, with a checkpoint"),
+    "runs list": Entry("runs", "RunsList", "list the runs in a folder, and what became of them"),
+    "doctor": Entry("doctor", "Doctor", "check this machine, and a small run from end to end"),
     "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned Adam on held-out tasks"),
     "export": Entry("export", "Export", "write it as files that `metaopt.load` reads"),
     "tasks list": Entry("tasks", "TasksList", "list the task families, or the tasks of one"),

@@ -40,12 +40,18 @@ def _device_variables(num_gpus: float) -> dict[str, str]:
 
 
 def cache_variables() -> dict[str, str]:
-    """The variables for a persistent compilation cache; none where its folder cannot be made."""
+    """The variables for a persistent compilation cache; none where there is no folder for it.
+
+    Its folder has to be this user's own.
+    """
     try:
         folder = compilation_cache()
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)  # whoever can write here can run code as this user
+        owner = folder.stat().st_uid
     except (OSError, RuntimeError):  # no home, or not a writable one
+        return {}
+    if owner != os.getuid():  # as whoever is root finds in the home of another
         return {}
     return {
         "JAX_COMPILATION_CACHE_DIR": str(folder),

@@ -137,7 +137,7 @@ def load_trained(path: Path, step: int | None = None) -> Trained:
     try:
         run = RunConfig.load(folder.config)
     except InputError as error:
-        if _is_tuning(folder):
+        if is_tuning(folder):
             raise InputError(
                 f"{path} is a run of `metaopt tune`, which trained no optimizer: what it came to "
                 f"is in {path / HYPERPARAMETERS}"
@@ -150,7 +150,8 @@ def load_trained(path: Path, step: int | None = None) -> Trained:
     return Trained(run, checkpoint.read_manifest(chosen).step, meta_params)
 
 
-def _is_tuning(folder: RunFolder) -> bool:
+def is_tuning(folder: RunFolder) -> bool:
+    """Whether `metaopt tune` made the run."""
     try:
         TuneConfig.load(folder.config)
     except InputError:

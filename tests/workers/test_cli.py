@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from workers import cli
-from workers.commands import train
+from workers.commands import resume, train, tune
 
+TUNING = Path(__file__).parents[2] / "recipes" / "digits_schedules.toml"
 TINY = """
 tasks = ["quadratic:dim=2"]
 [optimizer]
@@ -84,6 +85,8 @@ REFUSED = {
     "resume with config": ([*TRAIN, "--resume", "r"], "leave out --config"),
     "resume with out": (["train", "--resume", "run", "--out", "o"], "leave out --out"),
     "data set of the other source": (["data", "prepare", "digits"], "its source is embedded"),
+    "resume without a run": (["resume"], "needs a run folder"),
+    "resume of no run": (["resume", "nothing"], "nothing is not a run"),
     "step without resume": ([*TRAIN, "--step", "3"], "--step goes with --resume"),
     "run folder exists": ([*TRAIN, "--out", "."], "run folder . exists"),
 }
@@ -145,6 +148,16 @@ def test_kind_is_a_flag_too(folder: Path):
     assert settings.horizon.bounds() == (100, 300)
     flags = ["--estimator.kind", "FullES", "--estimator.objective", "final"]
     assert train.parse(flags, "metaopt train").settings.estimator.objective == "final"
+
+
+def test_resume_is_the_command_that_made_the_run(folder: Path):
+    for name, text in {"trained": TINY, "tuned": TUNING.read_text()}.items():
+        (folder / name).mkdir()
+        (folder / name / "config.toml").write_text(text)
+    trained = resume.parse(["trained", "--address", "auto"], "metaopt resume")
+    assert isinstance(trained, train.Train)
+    assert (trained.resume, trained.settings.workers.address) == (Path("trained"), "auto")
+    assert isinstance(resume.parse(["tuned"], "metaopt resume"), tune.Tune)
 
 
 def test_help_shows_every_key_and_needs_no_jax(folder: Path, capsys):

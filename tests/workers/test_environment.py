@@ -1,5 +1,6 @@
 """A worker's environment: one core, no GPU that is not its own, programs kept on this machine."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.environment import compilation_cache, worker_environment
+from workers.environment import cache_variables, compilation_cache, worker_environment
 
 NAMES = ["NPROC", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_MEM_FRACTION", "JAX_COMPILATION_CACHE_DIR"]
 
@@ -45,6 +46,12 @@ def test_only_the_user_can_write_compiled_programs(home):
     assert folder == compilation_cache()
     assert folder.is_relative_to(home / ".cache" / "metaopt" / "jax")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_programs_in_a_folder_of_someone_else_are_not_used(monkeypatch):
+    cache_variables()
+    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
+    assert cache_variables() == {}
 
 
 def test_without_a_place_for_it_there_is_no_cache(home):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import json
 import platform
 
 LIBRARIES = ("metaopt", "jax", "jaxlib", "numpy", "optax", "ray")
@@ -11,9 +12,14 @@ LIBRARIES = ("metaopt", "jax", "jaxlib", "numpy", "optax", "ray")
 class Version:
     """Prints the versions of metaopt and of the libraries that decide what it computes."""
 
+    json: bool = False  # print JSON
+
     def run(self) -> int:
         """Prints one line per library."""
-        for name in LIBRARIES:
-            print(name, importlib.metadata.version(name))
-        print("python", platform.python_version())
+        versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+        versions["python"] = platform.python_version()
+        if self.json:
+            print(json.dumps(versions, indent=2))
+        else:
+            print(*(f"{name} {version}" for name, version in versions.items()), sep="\n")
         return 0

@@ -1,0 +1,9 @@
+"""Prints what metaopt needs to run, one requirement a line: `dependencies.py cpu`, or cuda."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+extras = {"cpu": [], "cuda": project["optional-dependencies"]["cuda"]}
+print(*project["dependencies"], *extras[sys.argv[1]], sep="\n")

@@ -1,0 +1,93 @@
+"""`metaopt runs list`: what became of the runs in a folder."""
+
+import dataclasses
+import json
+import time
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from workers.commands.table import print_records
+
+# JAX is imported by `run`, not before: help is instant.
+
+TAIL_BYTES = 2**18  # of the records, which are read from the end
+QUIET_SECONDS = 60.0  # and ten times the longest of the last outer steps
+
+
+@dataclasses.dataclass(frozen=True)
+class RunsList:
+    """Lists the runs in a folder, by what is in theirs: no service has to know of them.
+
+    State: finished; running, when a record was written lately; resumable, when none was and there
+    is a checkpoint; lost, when there is none; unreadable.
+
+    Exit status: 0; 2 when there is no such folder.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    json: bool = False  # print JSON
+
+    def run(self) -> int:
+        """Prints one row per run, the one that wrote last at the end."""
+        from taskset.errors import InputError
+        from workers.run_folder import RunFolder
+
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is not a folder; give that in which runs are")
+        folders = [RunFolder(p) for p in self.folder.iterdir() if not p.is_symlink()]
+        records = [_record(folder) for folder in folders if folder.config.is_file()]
+        print_records(sorted(records, key=lambda r: -r["age"]), self.json)
+        return 0
+
+
+def _record(folder: Any) -> dict[str, Any]:
+    """What is known of one run; `age` are seconds since it wrote something."""
+    from metaopt import checkpoint
+
+    written = [path for path in (folder.metrics, folder.config) if path.exists()]
+    age = max(0.0, time.time() - max(path.stat().st_mtime for path in written))
+    records = _last_records(folder.metrics)
+    step = records[-1]["step"] if records else 0
+    num_steps = _num_steps(folder.config)
+    quiet = QUIET_SECONDS + 10 * max((record["seconds"] for record in records), default=0.0)
+    saved = checkpoint.steps(folder.checkpoints)
+    if num_steps is None:
+        state = "unreadable"
+    elif step >= num_steps:
+        state = "finished"
+    elif age < quiet:
+        state = "running"
+    else:
+        state = "resumable" if saved else "lost"
+    return {
+        "run": str(folder.path),
+        "state": state,
+        "outer step": step,
+        "of": num_steps,
+        "checkpoint": saved[-1] if saved else None,
+        "meta-loss": records[-1]["meta_loss"] if records else None,
+        "age": age,
+    }
+
+
+def _num_steps(config: Path) -> int | None:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))["learner"]["num_steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _last_records(metrics: Path) -> list[dict[str, Any]]:
+    """The last records, without one that is cut off at either end."""
+    try:
+        with metrics.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().split(b"\n")[1 if size > TAIL_BYTES else 0 : -1]
+        records = [json.loads(line) for line in lines[-10:]]
+        return [{key: r[key] for key in ("step", "seconds", "meta_loss")} for r in records]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
