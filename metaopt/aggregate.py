@@ -14,7 +14,10 @@ from metaopt.normalize import LossScale
 # nonfinite  not a number, or no usable run
 # late       its worker did not answer in time and was replaced
 # lost       its worker died and was replaced
-Cause: TypeAlias = Literal["stale", "nonfinite", "late", "lost"]
+# preempted  its worker's machine was taken away
+# raised     its worker raised an exception and was replaced
+# malformed  not a result at these meta-parameters; its worker was replaced
+Cause: TypeAlias = Literal["stale", "nonfinite", "late", "lost", "preempted", "raised", "malformed"]
 
 
 class Weights(NamedTuple):
@@ -34,6 +37,7 @@ class WorkerResult(NamedTuple):
     estimate: Estimate
     seconds: float  # wall time of the estimate
     compile_seconds: float = 0.0  # of those, spent on compiling programs
+    memory_bytes: int = 0  # resident, of the worker's process
 
 
 class Dropped(NamedTuple):
@@ -53,8 +57,16 @@ class Aggregate(NamedTuple):
     dropped: tuple[Dropped, ...]
 
 
-def aggregate(results: Sequence[WorkerResult], outer_step: int, max_staleness: int) -> Aggregate:
+def aggregate(
+    results: Sequence[WorkerResult],
+    outer_step: int,
+    max_staleness: int,
+    staleness_decay: float = 1.0,
+) -> Aggregate:
     """The weighted mean of the usable results, in the order of their workers.
+
+    In the mean, the weight of a result is multiplied by `staleness_decay` for each outer step of
+    its age.
 
     A result is dropped as stale when it was computed at meta-parameters more than `max_staleness`
     outer steps old, and as nonfinite when its gradient or meta-loss is not finite or none of its
@@ -70,7 +82,8 @@ def aggregate(results: Sequence[WorkerResult], outer_step: int, max_staleness: i
             dropped.append(Dropped("nonfinite", result.worker, result.task, staleness))
         else:
             used.append(result)
-    mean = weighted_mean([result.estimate for result in used]) if used else None
+    factors = [staleness_decay ** (outer_step - result.outer_step) for result in used]
+    mean = weighted_mean([result.estimate for result in used], factors) if used else None
     return Aggregate(mean, tuple(used), tuple(dropped))
 
 
@@ -80,17 +93,27 @@ def is_usable(estimate: Estimate) -> bool:
     return float(estimate.weight) > 0 and all(bool(np.all(np.isfinite(x))) for x in numbers)
 
 
-def weighted_mean(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of gradients and losses by `weight`; weights and metrics add. Numpy float32."""
-    total = np.float32(sum(np.float32(e.weight) for e in estimates))
+def weighted_mean(estimates: Sequence[Estimate], factors: Sequence[float] = ()) -> Estimate:
+    """The mean of gradients and losses by `weight`, times `factors` where given; numpy float32.
+
+    Weights and metrics add, whatever the factors are: they count runs.
+    """
+    weights = [
+        np.float32(estimate.weight) * np.float32(factor)
+        for estimate, factor in zip(estimates, factors or [1.0] * len(estimates), strict=True)
+    ]
+    total = np.float32(sum(weights))
 
     def mean(*values: Any) -> Any:
-        shares = (np.float32(e.weight) / total for e in estimates)
+        shares = (weight / total for weight in weights)
         return sum(share * np.asarray(x) for share, x in zip(shares, values, strict=True))
+
+    def added(*values: Any) -> Any:
+        return np.float32(sum(values))
 
     return Estimate(
         gradient=jax.tree.map(mean, *(e.gradient for e in estimates)),
         meta_loss=mean(*(e.meta_loss for e in estimates)),
-        weight=total,
-        metrics=jax.tree.map(lambda *xs: np.float32(sum(xs)), *(e.metrics for e in estimates)),
+        weight=added(*(np.float32(e.weight) for e in estimates)),
+        metrics=jax.tree.map(added, *(e.metrics for e in estimates)),
     )

@@ -44,13 +44,13 @@ def save(folder: Path, step: int, parts: Mapping[str, Any], info: Mapping[str, A
 
     `parts` are pytrees by name, which `load` gives back one by one. The leaves may be arrays of any
     dtype, typed PRNG keys, and Python numbers. `info` is kept in the manifest. A checkpoint of the
-    same step is replaced.
+    same step is replaced. Raises `OSError` when the disk is full or cannot be written; then what
+    was there before is there still, and nothing else.
     """
     encoded = {path: _encode(leaf) for path, leaf in _leaves(parts).items()}
     final = folder / f"step_{step:06d}"
     temporary = folder / f".{final.name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had the same id
-    temporary.mkdir(parents=True)
     content = safetensors.numpy.save({path: array for path, (array, _) in encoded.items()})
     manifest = Manifest(
         step=step,
@@ -62,10 +62,15 @@ def save(folder: Path, step: int, parts: Mapping[str, Any], info: Mapping[str, A
         sha256=hashlib.sha256(content).hexdigest(),
         versions={name: importlib.metadata.version(name) for name in LIBRARIES},
     )
-    write_durably(temporary / ARRAYS, content)
-    write_durably(temporary / MANIFEST, json.dumps(manifest._asdict(), indent=1).encode())
-    _flush_folder(temporary)
-    _replace(temporary, final)
+    try:
+        temporary.mkdir(parents=True)
+        write_durably(temporary / ARRAYS, content)
+        write_durably(temporary / MANIFEST, json.dumps(manifest._asdict(), indent=1).encode())
+        _flush_folder(temporary)
+        _replace(temporary, final)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     _flush_folder(folder)
     return final
 

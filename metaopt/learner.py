@@ -1,6 +1,7 @@
 """The outer update, and the loop around it."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -31,6 +32,7 @@ class Learner:
 
     optimizer: OuterOptimizer = OuterOptimizer()
     num_steps: int = 1000  # outer steps of the whole run; learning-rate schedules end there
+    accumulate: int = 1  # rounds of results that one outer step is made of
 
     def init(
         self, meta_params: MetaParams, loss_scales: Mapping[str, LossScale] = {}
@@ -90,11 +92,14 @@ def meta_train(
     pool: WorkerPool,
     *,
     max_staleness: int = 0,
+    staleness_decay: float = 1.0,
     project: Callable[[MetaParams], MetaParams] = lambda meta_params: meta_params,
     on_step: Callable[[OuterStep], bool | None] = lambda step: None,
 ) -> OuterState:
     """Runs outer steps until `learner.num_steps` are done, or `on_step` returns True to stop.
 
+    Results are put together as `aggregate` says. `learner.accumulate` rounds of them are as good as
+    one of so many times the workers, which take that much longer.
     `project` puts meta-parameters back that a step carried out of their domains, as that of a
     `HyperparameterTraining` does.
 
@@ -105,7 +110,9 @@ def meta_train(
     empty_rounds = 0
     while state.step < learner.num_steps:
         pool.broadcast(Weights(state.step, state.meta_params, state.loss_scales))
-        result = aggregate(pool.collect(), state.step, max_staleness)
+        rounds = [pool.collect() for _ in range(learner.accumulate)]
+        results = list(itertools.chain.from_iterable(rounds))
+        result = aggregate(results, state.step, max_staleness, staleness_decay)
         dropped += result.dropped
         lost += pool.lost()
         if result.estimate is None:

@@ -5,6 +5,7 @@ truth; everything else can be made from it.
 """
 
 import json
+import logging
 import math
 import os
 from collections import Counter
@@ -20,6 +21,8 @@ from metaopt.diagnostics import gradient_noise
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterStep
 from taskset.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -41,7 +44,10 @@ class Sink(Protocol):
 
 
 class JsonLines:
-    """One JSON object per line, flushed with each: a killed run has all of its records."""
+    """One JSON object per line, written at once: a killed run has all of its records.
+
+    What a full disk does not take is kept, and written when it does.
+    """
 
     def __init__(self, path: Path, after_step: int = 0):
         """Appends to `path`, from which the records after outer step `after_step` are dropped.
@@ -58,14 +64,18 @@ class JsonLines:
         partial = path.with_name(f"{path.name}.part")
         partial.write_text("".join(kept), encoding="utf-8")
         partial.replace(path)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("ab", buffering=0)
+        self._waiting = b""
 
     def write(self, record: Record) -> None:
-        self._file.write(json.dumps(_finite(record)) + "\n")
-        self._file.flush()
+        self._waiting += (json.dumps(_finite(record)) + "\n").encode()
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[self._file.write(self._waiting) :]
+        except OSError as error:
+            logger.warning("records wait: cannot write %s: %s", self._file.name, error.strerror)
 
     def sync(self) -> None:
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -97,10 +107,12 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in _whole_lines(path)]
 
 
-def step_record(done: OuterStep, seconds: float, inner_steps: int, alive: int) -> dict[str, Any]:
+def step_record(
+    done: OuterStep, seconds: float, inner_steps: int, workers: Mapping[str, int]
+) -> dict[str, Any]:
     """The record of an outer step that took `seconds` of wall time.
 
-    `inner_steps` are those behind its usable results, `alive` is the number of living workers.
+    `inner_steps` are those behind its usable results, `workers` are how many there are by state.
     """
     used, estimate = done.aggregate.used, done.aggregate.estimate
     assert estimate is not None  # or there would have been no outer step
@@ -114,10 +126,12 @@ def step_record(done: OuterStep, seconds: float, inner_steps: int, alive: int) -
         "weight": float(estimate.weight),
         "nonfinite_runs": float(estimate.metrics["nonfinite_runs"]),
         "seconds": seconds,
+        "compile_seconds": sum(r.compile_seconds for r in used),
         "compile_share": sum(r.compile_seconds for r in used) / sum(r.seconds for r in used),
         "inner_steps_per_second": inner_steps / seconds,
-        "workers_alive": alive,
+        "workers": dict(workers),
         "staleness": max(age),
+        "used_by_staleness": {str(a): count for a, count in sorted(Counter(age).items())},
         "effective_staleness": _mean_age(age, used),
         "tasks": _by_task(used),
         "dropped": dict(Counter(loss.cause for loss in dropped)),

@@ -23,7 +23,7 @@ class Assigned(NamedTuple):
 
     task: str  # its name, for reports and loss scales
     estimator: GradientEstimator
-    begins: bool  # whether the runs of the task start here
+    begins: bool  # whether the runs of the task start here, whatever was before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,13 @@ class TaskStream:
         task = self.task(worker, round_number)
         problem = dataclasses.replace(self.problem, family=catalog.build(task))
         return Assigned(task, dataclasses.replace(self.estimator, problem=problem), done == 0)
+
+    def first_after(self, outer_step: int) -> int:
+        """The number of estimates, `outer_step` or a few more, after which a task begins.
+
+        In about as many outer steps a worker that was never lost has done so many.
+        """
+        return -(-outer_step // self.estimates_per_task) * self.estimates_per_task
 
     def task(self, worker: int, round_number: int) -> str:
         """The task that `worker` trains after `round_number` others."""

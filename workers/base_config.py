@@ -51,13 +51,42 @@ class Workers:
     # asynchronous: an outer step takes whatever has arrived, and is not reproducible
     mode: Literal["synchronous", "asynchronous"] = "synchronous"
     max_staleness: int = 0  # outer steps; older results are dropped
+    staleness_decay: float = 1.0  # what a result's weight is multiplied by for each outer step
+    # of `number`, with which a run begins while the others join as they come; 0 is all
+    min_number: int = 0
+    # results that an outer step waits for; the slowest workers' come later, and are stale.
+    # 0 is 1 if asynchronous, otherwise one of each worker
+    min_results: int = 0
+    max_memory: float = 0.0  # GB; a worker that holds more goes on in a new process. 0: no limit
     devices: int = 1  # of each worker, that its estimates are divided among
+    gpu_workers: int = 0  # how many of the workers ask Ray for GPUs; the first ones do
+    gpus: float = 1.0  # that each of these asks for; a share of one will do
 
     def __post_init__(self) -> None:
         if self.number < 1:
             raise InputError(f"workers.number is {self.number}; it must be at least 1")
         if self.devices < 1:
             raise InputError(f"workers.devices is {self.devices}; it must be at least 1")
+        for name in ("min_number", "min_results", "gpu_workers"):
+            if not 0 <= (value := getattr(self, name)) <= self.number:
+                raise InputError(
+                    f"workers.{name} is {value}; it must be at least 0 and at most workers.number, "
+                    f"{self.number}"
+                )
+        if not 0 < self.staleness_decay <= 1:
+            raise InputError(
+                f"workers.staleness_decay is {self.staleness_decay}; it must be above 0 and at "
+                "most 1"
+            )
+        if not (self.max_memory >= 0 and self.gpus > 0):
+            raise InputError(
+                f"workers.max_memory is {self.max_memory} and workers.gpus is {self.gpus}; the "
+                "former must be at least 0, the latter above 0"
+            )
+        if self.gpu_workers and self.pool != "ray":
+            raise InputError(
+                f"workers.gpu_workers is {self.gpu_workers}; only workers.pool 'ray' hands out GPUs"
+            )
         if self.pool == "in-process" and self.mode == "asynchronous":
             raise InputError(
                 "workers.mode 'asynchronous' needs workers that run side by side; "
@@ -117,6 +146,10 @@ class BaseConfig(abc.ABC):
         if self.learner.num_steps < 1:
             raise InputError(
                 f"learner.num_steps is {self.learner.num_steps}; it must be at least 1"
+            )
+        if self.learner.accumulate < 1:
+            raise InputError(
+                f"learner.accumulate is {self.learner.accumulate}; it must be at least 1"
             )
         for task in self.tasks:
             catalog.build(task)
@@ -211,8 +244,9 @@ class BaseConfig(abc.ABC):
 
     @property
     def inner_steps(self) -> int:
-        """Inner steps in one estimate of every worker."""
-        return self.estimator.inner_steps * self.workers.number
+        """Inner steps of one outer step, when no worker is lost or left behind."""
+        rounds = self.learner.accumulate * (self.workers.min_results or self.workers.number)
+        return self.estimator.inner_steps * rounds
 
     def families(self) -> dict[str, TaskFamily]:
         """The tasks by name; of a mixture, those that workers begin with."""

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from taskset.errors import InputError
 from workers.environment import worker_environment
 
+PROBE = "probe"  # the one method that is answered while another runs
+
 
 class Raised(NamedTuple):
     """What a call returns in the place of an exception, which might not survive being sent."""
@@ -23,7 +25,7 @@ class Raised(NamedTuple):
 
 
 class WorkerHost:
-    """Holds a worker and answers calls, one at a time."""
+    """Holds a worker and answers calls, one at a time; a probe may come besides."""
 
     def __init__(self, spec: bytes, num_gpus: float = 0.0):
         """`spec` is a pickled `workers.worker.WorkerSpec`: to unpickle it imports JAX."""
@@ -34,7 +36,8 @@ class WorkerHost:
     def call(self, method: str, *arguments: Any) -> Any:
         """What `method` returns, or `Raised`.
 
-        start() -> int                          builds the worker; the id of this process
+        start(outer_step) -> int                builds the worker; the id of this process
+        probe() -> None                         a sign of life
         compute(Packed Weights)                 -> Packed WorkerResult
         snapshot()                              -> Snapshot
         restore(Snapshot, Packed meta_params)   -> None
@@ -46,9 +49,12 @@ class WorkerHost:
         except Exception:
             return Raised(traceback.format_exc(), is_input_error=False)
 
-    def _start(self) -> int:
-        self._worker = pickle.loads(self._spec).build()
+    def _start(self, outer_step: int) -> int:
+        self._worker = pickle.loads(self._spec).build(outer_step)
         return os.getpid()
+
+    def _probe(self) -> None:
+        pass
 
     def _compute(self, weights: Any) -> Any:
         from workers import wire
@@ -69,16 +75,22 @@ def serve(file_descriptor: int) -> None:
     pipe = Connection(file_descriptor)
     host = WorkerHost(pipe.recv())
     calls = queue.SimpleQueue[tuple[str, tuple[Any, ...]]]()
-    threading.Thread(target=_listen, args=(pipe, calls), daemon=True).start()
+    sending = threading.Lock()
+
+    def answer(method: str, arguments: tuple[Any, ...]) -> None:
+        outcome = host.call(method, *arguments)
+        with sending:
+            pipe.send((method, outcome))
+
+    def listen() -> None:
+        """Passes calls on. Ends the process with the learner, however it ended, in any call."""
+        try:
+            while True:
+                call = pipe.recv()
+                answer(*call) if call[0] == PROBE else calls.put(call)
+        except (EOFError, ConnectionError):
+            os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
     while True:
-        method, arguments = calls.get()
-        pipe.send(host.call(method, *arguments))
-
-
-def _listen(pipe: Connection, calls: queue.SimpleQueue[tuple[str, tuple[Any, ...]]]) -> None:
-    """Passes calls on. Ends the process with the learner, however that ended, and in any call."""
-    try:
-        while True:
-            calls.put(pipe.recv())
-    except (EOFError, ConnectionError):
-        os._exit(1)
+        answer(*calls.get())

@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from metaopt.aggregate import Dropped, Weights, WorkerResult
 from metaopt.learned_optimizers.base import MetaParams
 from workers.environment import worker_environment
-from workers.pool import Deadline, Died, Pool, RemotePool, check_number
+from workers.health import STATES
+from workers.pool import Pool, check_number
+from workers.remote_pool import Died, RemotePool
 from workers.worker import Snapshot, WorkerSpec
 
 EXIT_SECONDS = 10.0  # for a killed process to be gone
@@ -26,8 +28,8 @@ class InProcessPool(Pool):
         self._weights: Weights | None = None
 
     @property
-    def alive(self) -> int:
-        return len(self._workers)
+    def states(self) -> Mapping[str, int]:
+        return {state: len(self._workers) * (state == "running") for state in STATES}
 
     def broadcast(self, weights: Weights) -> None:
         self._weights = weights
@@ -66,16 +68,10 @@ class ProcessPool(RemotePool):
     it is done. They end by themselves when this process is gone.
     """
 
-    def __init__(
-        self,
-        specs: Sequence[WorkerSpec],
-        *,
-        asynchronous: bool = False,
-        min_results: int = 1,
-        deadline: Deadline = Deadline(),
-    ):
+    def __init__(self, specs: Sequence[WorkerSpec], asynchronous: bool = False, **options: Any):
+        """As `RemotePool` says."""
         self._links: dict[int, Link] = {}
-        super().__init__(specs, asynchronous, min_results, deadline)
+        super().__init__(specs, asynchronous, **options)
 
     def close(self) -> None:
         for worker in list(self._links):
@@ -99,21 +95,23 @@ class ProcessPool(RemotePool):
         with contextlib.suppress(ConnectionError):  # it is dead, and reading will say so
             self._links[worker].pipe.send((method, arguments))
 
-    def _wait(self, timeout: float) -> Iterable[tuple[int, Any]]:
-        pipes: dict[Any, int] = {self._links[worker].pipe: worker for worker in self._calls}
-        ready = [pipes[pipe] for pipe in connection.wait(pipes, timeout)]
-        return [(worker, self._outcome(worker)) for worker in ready]
+    def _wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
+        pipes: dict[Any, int] = {
+            link.pipe: worker for worker, link in self._links.items() if self._seats[worker].call
+        }
+        for pipe in connection.wait(pipes, timeout):
+            yield pipes[pipe], *self._outcome(pipes[pipe])
 
-    def _outcome(self, worker: int) -> Any:
+    def _outcome(self, worker: int) -> tuple[str, Any]:
         process, pipe = self._links[worker]
         try:
             return pipe.recv()
         except (EOFError, ConnectionError):
             process.kill()  # it may have closed its pipe and hang
-            return Died(f"process {process.pid} ended with {process.wait(EXIT_SECONDS)}")
+            return "", Died(f"process {process.pid} ended with {process.wait(EXIT_SECONDS)}")
 
     def _stop(self, worker: int) -> None:
-        process, pipe = self._links.pop(worker)
-        pipe.close()
-        process.kill()
-        process.wait(EXIT_SECONDS)
+        if link := self._links.pop(worker, None):
+            link.pipe.close()
+            link.process.kill()
+            link.process.wait(EXIT_SECONDS)

@@ -1,10 +1,13 @@
-"""Memory that compiling takes: when Python looks for garbage, and what the C library keeps."""
+"""Memory of a worker: when Python looks for garbage, what the C library keeps, what is resident."""
 
 import contextlib
 import ctypes
 import functools
 import gc
+import os
+import resource
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -31,3 +34,12 @@ def give_back() -> None:
 @functools.cache
 def _trim() -> Callable[[int], int]:
     return getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory; where the system does not say, the most it held so far."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return pages * os.sysconf("SC_PAGE_SIZE")

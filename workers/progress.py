@@ -2,14 +2,14 @@
 
 import time
 from collections import Counter, deque
-from typing import Any, NamedTuple, get_args
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
-from metaopt.aggregate import Cause
 from metaopt.telemetry import Record, Sink
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -39,8 +39,8 @@ class View(NamedTuple):
             "outer step": f"{self.step:,} of {self.num_steps:,}",
             "meta-loss": f"{self.record['meta_loss']:.4g}",
             "inner steps/s": f"{self.record['inner_steps_per_second']:,.0f}",
-            "workers alive": f"{self.record['workers_alive']}",
-            "dropped": ", ".join(f"{self.dropped[cause]} {cause}" for cause in get_args(Cause)),
+            "workers": _counted(self.record["workers"]),
+            "dropped": _counted(self.dropped),
             "non-finite runs": f"{self.nonfinite_runs}",
             "time left": "?" if self.seconds_left is None else duration(self.seconds_left),
         }
@@ -48,6 +48,11 @@ class View(NamedTuple):
             items["validation"] = f"{self.validation['score']:.4g}"
             items["validation"] += f", best {self.validation['best']:.4g}"
         return items
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    """The numbers with what they count, less those that are zero."""
+    return ", ".join(f"{number} {name}" for name, number in numbers.items() if number) or "none"
 
 
 class Watch:

@@ -9,8 +9,8 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from workers import wire
 from workers.host import WorkerHost
-from workers.pool import Deadline, Died, RemotePool
 from workers.ray_cluster import start_ray, stop_ray
+from workers.remote_pool import Died, RemotePool
 from workers.worker import WorkerSpec
 
 
@@ -25,23 +25,19 @@ class RayPool(RemotePool):
         self,
         specs: Sequence[WorkerSpec],
         address: str = "local",
-        *,
         asynchronous: bool = False,
-        min_results: int = 1,
-        deadline: Deadline = Deadline(),
-        num_gpus: float = 0.0,
+        **options: Any,
     ):
         """Connects to Ray at `address` as `start_ray` does, unless this process is connected.
 
-        `num_gpus` is for each worker; 0 keeps workers on the CPU.
+        The rest is as `RemotePool` says.
         """
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             start_ray(address, len(specs))
-        self._num_gpus = num_gpus
         self._actors: dict[int, Any] = {}
-        self._pending: dict[ray.ObjectRef, int] = {}
-        super().__init__(specs, asynchronous, min_results, deadline)
+        self._pending: dict[ray.ObjectRef, tuple[int, str]] = {}
+        super().__init__(specs, asynchronous, **options)
 
     def close(self) -> None:
         for worker in list(self._actors):
@@ -54,31 +50,37 @@ class RayPool(RemotePool):
         return ray.put(packed)  # sent to a node once, not to each of its workers
 
     def _launch(self, worker: int) -> None:
+        num_gpus = self._specs[worker].num_gpus
         actor = ray.remote(WorkerHost).options(
             name=f"worker-{worker}-{uuid.uuid4().hex[:8]}",
             num_cpus=1,
-            num_gpus=self._num_gpus,
+            num_gpus=num_gpus,
             scheduling_strategy="SPREAD",
             max_restarts=0,
             max_task_retries=0,
-            max_pending_calls=2,
+            max_concurrency=2,  # a call, and a probe meanwhile
+            max_pending_calls=4,
             enable_task_events=False,
         )
-        self._actors[worker] = actor.remote(self._pickled[worker], self._num_gpus)
+        self._actors[worker] = actor.remote(self._pickled[worker], num_gpus)
 
     def _submit(self, worker: int, method: str, *arguments: Any) -> None:
         # References are resolved only where they are arguments themselves.
-        self._pending[self._actors[worker].call.remote(method, *arguments)] = worker
+        reference = self._actors[worker].call.remote(method, *arguments)
+        self._pending[reference] = worker, method
 
-    def _wait(self, timeout: float) -> Iterable[tuple[int, Any]]:
+    def _wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
         ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=timeout)
         if ready:
             ready, _ = ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
-        return [(self._pending.pop(reference), _outcome(reference)) for reference in ready]
+        for reference in ready:
+            if call := self._pending.pop(reference, None):
+                yield *call, _outcome(reference)
 
     def _stop(self, worker: int) -> None:
-        ray.kill(self._actors.pop(worker))
-        self._pending = {ref: index for ref, index in self._pending.items() if index != worker}
+        if actor := self._actors.pop(worker, None):
+            ray.kill(actor)
+        self._pending = {ref: call for ref, call in self._pending.items() if call[0] != worker}
 
 
 def _outcome(reference: ray.ObjectRef) -> Any:
@@ -89,4 +91,4 @@ def _outcome(reference: ray.ObjectRef) -> Any:
     except RayError as error:
         preempted = isinstance(error, ActorDiedError) and error.preempted
         reason = " ".join(str(error).split())
-        return Died(f"its node was preempted: {reason}" if preempted else reason)
+        return Died(reason.partition(" Some common causes include")[0], preempted)

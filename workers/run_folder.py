@@ -8,9 +8,11 @@ hyperparameters.json   of `metaopt tune`: what it came to
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ from workers.tune_config import TuneConfig
 
 RUNS = Path("runs")
 HYPERPARAMETERS = "hyperparameters.json"
+LOCK = ".lock"
 
 
 class RunFolder(NamedTuple):
@@ -96,6 +99,24 @@ def open_existing(path: Path) -> RunFolder:
     if not folder.config.is_file():
         raise InputError(f"{path} is not a run: it has no {folder.config.name}")
     return folder
+
+
+@contextlib.contextmanager
+def held(folder: RunFolder) -> Iterator[None]:
+    """Within it, no other process trains in `folder`. Raises `InputError` when one does already.
+
+    It ends with the process, however that ends.
+    """
+    with (folder.path / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process trains in {folder.path}; wait for it, or stop it by SIGTERM"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 class Trained(NamedTuple):

@@ -16,6 +16,7 @@ from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterState, OuterStep, meta_train
 from metaopt.normalize import LossScale
 from taskset import catalog
+from taskset.errors import InputError
 from workers import validation
 from workers.assignment import BASELINES
 from workers.base_config import BaseConfig
@@ -46,9 +47,14 @@ class Training:
         self._best = best
         self._guard, self._watched = config.chaos_guard(), Watched()
         self._last_time = 0.0
+        self._unsaved: OSError | None = None  # why the last checkpoint could not be written
 
     def run(self, state: OuterState) -> Interrupts:
-        """Trains from `state` to the end, or to a signal; either way the last state is saved."""
+        """Trains from `state` to the end, or to a signal; either way the last state is saved.
+
+        A checkpoint that cannot be written is tried again after the next outer step. Raises
+        `InputError` when that of the last state could not be written.
+        """
         with Interrupts() as interrupts:
             self._last_time = time.monotonic()
             meta_train(
@@ -56,9 +62,15 @@ class Training:
                 state,
                 self._pool,
                 max_staleness=self._config.workers.max_staleness,
+                staleness_decay=self._config.workers.staleness_decay,
                 project=self._config.project,
                 on_step=lambda done: self._after(done, stop=interrupts.received is not None),
             )
+        if self._unsaved:
+            raise InputError(
+                f"the last checkpoint could not be written to {self._folder.checkpoints}: "
+                f"{self._unsaved.strerror}; make room there and go on from the one before"
+            ) from self._unsaved
         return interrupts
 
     def _after(self, done: OuterStep, stop: bool) -> bool:
@@ -73,7 +85,8 @@ class Training:
         for sink in self._sinks:
             sink.write(record)
         new_best = self._best != previous
-        if stop or new_best or _is_due(step, self._config.checkpoint.every, last):
+        due = _is_due(step, self._config.checkpoint.every, last)
+        if stop or new_best or due or self._unsaved:
             self._save(done.state)
         self._last_time = time.monotonic()  # the next outer step begins here
         return stop
@@ -100,30 +113,44 @@ class Training:
             done,
             seconds=time.monotonic() - self._last_time,
             inner_steps=self._config.estimator.inner_steps * len(done.aggregate.used),
-            alive=self._pool.alive,
+            workers=self._pool.states,
         )
 
     def _save(self, state: OuterState) -> None:
-        for sink in self._sinks:
-            sink.sync()
         snapshots = {str(index): dict(s) for index, s in enumerate(self._pool.snapshot())}
+        parts = {**_learner_parts(state), "workers": snapshots}
         best = self._best
-        checkpoint.save(
-            self._folder.checkpoints,
-            state.step,
-            {**_learner_parts(state), "workers": snapshots},
-            {"best": best._asdict() if best else None},
-        )
+        try:
+            for sink in self._sinks:
+                sink.sync()
+            checkpoint.save(
+                self._folder.checkpoints,
+                state.step,
+                parts,
+                {"best": best._asdict() if best else None},
+            )
+        except OSError as error:
+            logger.warning("outer step %d: no checkpoint: %s", state.step, error.strerror)
+            self._unsaved = error
+            return
+        self._unsaved = None
         keep = self._config.checkpoint.keep
         checkpoint.prune(self._folder.checkpoints, keep, best.step if best else None)
 
 
 def worker_specs(config: BaseConfig) -> list[WorkerSpec]:
     """The workers of a run."""
-    estimators = config.estimators()
-    stream = config.stream()
+    estimators, workers = config.estimators(), config.workers
     return [
-        WorkerSpec(index, task, estimators[task], config.seed, stream, config.workers.devices)
+        WorkerSpec(
+            index,
+            task,
+            estimators[task],
+            config.seed,
+            config.stream(),
+            workers.devices,
+            num_gpus=workers.gpus if index < workers.gpu_workers else 0.0,
+        )
         for index, task in enumerate(config.assignment)
     ]
 

@@ -41,8 +41,16 @@ def pack(message: Any) -> Packed:
 
 
 def unpack(packed: Packed) -> Any:
-    """The message; its arrays are numpy's and share no memory with `packed`."""
+    """The message; its arrays are numpy's and share no memory with `packed`.
+
+    Raises `ValueError` when `packed` is no message, or its vector is not as long as its layout.
+    """
+    if not isinstance(packed, Packed):
+        raise ValueError(f"a {type(packed).__name__} is no message")
     leaves, structure = jax.tree.flatten(packed.layout)
+    needed = sum(int(np.prod(leaf.shape)) for leaf in leaves if isinstance(leaf, Slot))
+    if packed.vector.shape != (needed,):
+        raise ValueError(f"a message of {packed.vector.size} numbers lays out {needed}")
     start = 0
     for position, leaf in enumerate(leaves):
         if isinstance(leaf, Slot):
@@ -50,6 +58,12 @@ def unpack(packed: Packed) -> Any:
             leaves[position] = packed.vector[start:end].reshape(leaf.shape).copy()
             start = end
     return jax.tree.unflatten(structure, leaves)
+
+
+def shapes(tree: Any) -> tuple[Any, tuple[tuple[int, ...], ...]]:
+    """The structure of a pytree of arrays, and the shape of each."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple(np.shape(leaf) for leaf in leaves)
 
 
 def _is_array(leaf: Any) -> bool:

@@ -39,15 +39,20 @@ class WorkerSpec:
     seed: int  # of the run, the same for all workers
     stream: TaskStream | None = None  # where its tasks come from, when not always the same
     num_devices: int = 1  # of its process, that an estimate is divided among
+    num_gpus: float = 0.0  # that it asks for, which may be a share of one; 0 is a worker on the CPU
 
-    def build(self) -> "Worker":
-        """The worker. Raises `InputError` when its data are not there."""
-        return Worker(self)
+    def build(self, outer_step: int = 0) -> "Worker":
+        """The worker, which begins at `outer_step`. Raises `InputError` when its data are missing.
+
+        One that takes another's place in the middle of a run begins with the task that the other
+        would have come to, not with the first ones again.
+        """
+        return Worker(self, self.stream.first_after(outer_step) if self.stream else 0)
 
     def at(self, num_done: int) -> Assigned:
         """What the worker does after `num_done` estimates."""
         if self.stream is None:
-            return Assigned(self.task, self.estimator, num_done == 0)
+            return Assigned(self.task, self.estimator, begins=False)
         return self.stream.at(self.index, num_done)
 
 
@@ -59,11 +64,11 @@ class Worker:
     started anew.
     """
 
-    def __init__(self, spec: WorkerSpec):
+    def __init__(self, spec: WorkerSpec, num_done: int = 0):
         self.spec = spec
         self._state: Any = None
-        self._num_done = 0
-        self._data = self._placed(spec.at(0).estimator.problem.load_data())
+        self._num_done = num_done
+        self._data = self._placed(spec.at(num_done).estimator.problem.load_data())
         self._clock = clock()
 
     def compute(self, weights: Weights) -> WorkerResult:
@@ -74,6 +79,7 @@ class Worker:
         """
         start, compiled = time.perf_counter(), self._clock.seconds
         task, estimator, begins = self.spec.at(self._num_done)
+        begins |= self._state is None
         if begins:
             self._state = None  # before the next task takes memory
         if begins or estimator.problem.num_shards > 1:
@@ -100,7 +106,8 @@ class Worker:
         if compile_seconds:
             memory.give_back()  # most of a gigabyte, after a large program
         index, step = self.spec.index, weights.outer_step
-        return WorkerResult(index, task, step, result, seconds, compile_seconds)
+        resident = memory.resident_bytes()
+        return WorkerResult(index, task, step, result, seconds, compile_seconds, resident)
 
     def snapshot(self) -> Snapshot:
         """A copy of the state, from which `restore` goes on to the same bits."""
@@ -113,8 +120,8 @@ class Worker:
         Raises `InputError` when keys, shapes or dtypes are not those of this worker's estimator.
         """
         num_done = int(snapshot.get(NUM_DONE, 0))
-        if num_done == 0:
-            self._state, self._num_done = None, 0
+        if not snapshot.keys() - {NUM_DONE}:
+            self._state, self._num_done = None, num_done
             return
         # The task of the estimate that the state came from; at its end, the state is of no use.
         estimator = self.spec.at(num_done - 1).estimator

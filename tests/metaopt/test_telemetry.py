@@ -34,14 +34,17 @@ def _outer_step() -> OuterStep:
 
 
 def test_step_record():
-    record = telemetry.step_record(_outer_step(), seconds=2.0, inner_steps=600, alive=5)
+    record = telemetry.step_record(
+        _outer_step(), seconds=2.0, inner_steps=600, workers={"running": 5, "suspect": 1}
+    )
     assert record["step"] == 5
     assert record["meta_loss"] == pytest.approx((4 * 1 + 2 * 2 + 2 * 3) / 8)
     assert record["gradient_norm"] == pytest.approx(5.0)
     assert record["weight"] == 8.0
     assert record["nonfinite_runs"] == 4.0
     assert record["inner_steps_per_second"] == 300.0
-    assert record["workers_alive"] == 5
+    assert record["workers"] == {"running": 5, "suspect": 1}
+    assert record["used_by_staleness"] == {"0": 2, "2": 1}
     assert record["staleness"] == 2
     assert record["effective_staleness"] == 2 * 2.0 / 8
     assert record["gradient_noise"]["clear_share"] == 0.5
@@ -117,3 +120,15 @@ def _events(folder: Path) -> list[tuple[int, str, float]]:
         events += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
         content = content[16 + length :]
     return events
+
+
+def test_records_that_a_full_disk_does_not_take_wait(tmp_path: Path):
+    lines = telemetry.JsonLines(tmp_path / "metrics.jsonl")
+    lines.write({"step": 1})
+    with open("/dev/full", "ab", buffering=0) as full:
+        file, lines._file = lines._file, full
+        lines.write({"step": 2})
+        lines._file = file
+    lines.write({"step": 3})
+    lines.close()
+    assert [r["step"] for r in telemetry.read(tmp_path / "metrics.jsonl")] == [1, 2, 3]

@@ -11,7 +11,7 @@ def _record(step: int, **more):
         "step": step,
         "meta_loss": 0.5,
         "inner_steps_per_second": 1234.5,
-        "workers_alive": 2,
+        "workers": {"running": 2, "suspect": 0, "restarting": 1},
         "nonfinite_runs": 1.0,
         "dropped": {"stale": 1},
         **more,
@@ -35,7 +35,8 @@ def test_the_view_counts_and_predicts(clock: list[float]):
     assert view.seconds_left == pytest.approx(2.0 * 87)
     items = view.items()
     assert items["outer step"] == "13 of 100"
-    assert items["dropped"].startswith("2 stale, 0 nonfinite")
+    assert items["workers"] == "2 running, 1 restarting"
+    assert items["dropped"] == "2 stale"
     assert items["non-finite runs"] == "2"
     assert items["time left"] == "2 min 54 s"
     assert items["validation"] == "0.25, best 0.125"

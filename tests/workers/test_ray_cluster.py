@@ -1,5 +1,6 @@
 """Ray starts cleanly, ends with its user, and says clearly what is wrong with an address."""
 
+import json
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ except InputError as error:
 
 def run(code, *arguments):
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
 
 
 def has_ended(pid):
@@ -64,3 +65,40 @@ def test_an_address_without_a_cluster_is_one_line():
     assert found.startswith("no Ray cluster at address '127.0.0.1:1': ")
     assert "--address local" in found
     assert found.count("\n") == 1
+
+
+NODES = """
+import json
+from ray.cluster_utils import Cluster
+nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+first = nodes.add_node(num_cpus=1)
+nodes.add_node(num_cpus=1)
+import ray
+ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+from tests.workers import test_local as t
+from workers.ray_pool import RayPool
+
+alive, lost = [], []
+def on_step(step):
+    alive.append(pool.alive)
+    lost.extend(loss.cause for loss in step.lost)
+    if step.state.step == 5:
+        nodes.remove_node(first, allow_graceful=False)
+    if lost and alive.count(1) == 5:
+        nodes.add_node(num_cpus=1)
+    return bool(lost) and pool.alive == 2
+
+with RayPool(t.specs(t.QUICK, t.QUICK)) as pool:
+    learner = t.Learner(t.OuterOptimizer("sgd"), num_steps=10**6)
+    t.meta_train(learner, learner.init(t.weights().meta_params), pool, on_step=on_step)
+print(json.dumps([sorted(set(alive)), lost]))
+ray.shutdown()
+nodes.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_outlives_a_node_and_takes_in_another_one():
+    alive, lost = json.loads(run(NODES).stdout.splitlines()[-1])
+    assert alive == [1, 2]
+    assert lost == ["lost"]

@@ -1,5 +1,6 @@
 """Runs that are broken off and go on: through the command, with real signals."""
 
+import errno
 import json
 import os
 import signal
@@ -202,3 +203,52 @@ def test_a_configuration_edited_in_the_run_folder_is_refused_by_the_checkpoint(
     error = capsys.readouterr().err
     assert "step_000012 has shape" in error
     assert json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 12
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the disk is full when files are made durable, once for each time; then it is not."""
+    full: list[bool] = []
+    write = checkpoint.write_durably
+
+    def write_durably(path: Path, content: bytes) -> None:
+        if path.name == checkpoint.ARRAYS and full and full.pop(0):
+            path.write_bytes(content[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint, "write_durably", write_durably)
+    return full
+
+
+def test_a_checkpoint_that_a_full_disk_does_not_take_is_written_when_it_does(
+    config: Path, tmp_path: Path, disk: list[bool], caplog: pytest.LogCaptureFixture
+):
+    run = tmp_path / "run"
+    disk += [False, True, True]  # those of steps 10 and 11
+    assert _train("--config", str(config), "--out", str(run), "--learner.num-steps", "14") == 0
+    assert checkpoint.steps(run / "checkpoints") == [5, 12, 14]
+    assert [path.name[0] for path in (run / "checkpoints").iterdir()] == ["s"] * 3
+    assert caplog.text.count("no checkpoint: No space left on device") == 2
+
+
+def test_a_last_checkpoint_that_a_full_disk_does_not_take_is_an_error(
+    config: Path, tmp_path: Path, disk: list[bool], capsys: pytest.CaptureFixture[str]
+):
+    run = tmp_path / "run"
+    disk += [False, True]
+    assert _train("--config", str(config), "--out", str(run), "--learner.num-steps", "10") == 2
+    assert "No space left on device; make room there" in capsys.readouterr().err
+    assert _train("--resume", str(run)) == 0
+    assert checkpoint.steps(run / "checkpoints") == [5, 10]
+    assert [record["step"] for record in telemetry.read(run / "metrics.jsonl")] == [*range(1, 11)]
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run = tmp_path / "run"
+    with _running(config, run) as process:
+        assert _train("--resume", str(run)) == 2
+        assert "another process trains in" in capsys.readouterr().err
+        assert process.poll() is None

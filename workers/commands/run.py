@@ -68,7 +68,8 @@ class RunCommand(abc.ABC):
         with _open_pool(self.settings) as pool:
             start = training.first_state(self.settings)
             run_folder.create(folder, self.settings)
-            return self._train(console, folder, pool, start, None)
+            with run_folder.held(folder):
+                return self._train(console, folder, pool, start, None)
 
     def _go_on(self, console: Console) -> int:
         assert self.resume is not None
@@ -76,7 +77,7 @@ class RunCommand(abc.ABC):
         saved = folder.checkpoints
         path = checkpoint.newest(saved) if self.step is None else checkpoint.at(saved, self.step)
         _print(console, {"run": str(path)} | plan.describe(self.settings))
-        with _open_pool(self.settings) as pool:
+        with run_folder.held(folder), _open_pool(self.settings) as pool:
             start, best = training.restore(self.settings, path, pool)
             run_folder.discard_after(folder, start.step)
             run_folder.write_config(folder, self.settings)
@@ -95,6 +96,7 @@ class RunCommand(abc.ABC):
                     telemetry.JsonLines(folder.metrics, start.step),
                     telemetry.TensorBoard(folder.tensorboard, start.step),
                     progress(self.settings.learner.num_steps, console),
+                    *_operations(self.settings),
                 )
             ]
             run = training.Training(self.settings, folder, pool, sinks, best)
@@ -125,7 +127,7 @@ def parse(
 
     `given` are values by dotted key that go before those of the file.
     """
-    first, rest = flags.take(arguments, r"config|resume|(.+\.)?kind")
+    first, rest = flags.take(_spelled_out(arguments), r"config|resume|(.+\.)?kind")
     file, resume = (
         Path(first.pop(name)) if name in first else None for name in ("config", "resume")
     )
@@ -140,6 +142,16 @@ def parse(
     if resume and path:
         _check_unchanged(of.load(path), command.settings)
     return command
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    """`--workers 4:64` is at most 64 workers, of which 4 are enough to begin."""
+    taken, rest = flags.take(arguments, "workers")
+    for value in taken.values():
+        least, colon, most = value.partition(":")
+        rest += ["--workers.number", most if colon else value]
+        rest += ["--workers.min-number", least] if colon else []
+    return rest
 
 
 def _check_unchanged(before: BaseConfig, after: BaseConfig) -> None:
@@ -161,19 +173,32 @@ def _flat(table: dict[str, Any], at: str = "") -> list[tuple[str, Any]]:
 
 
 def _open_pool(settings: BaseConfig) -> Pool:
-    specs = training.worker_specs(settings)
-    asynchronous = settings.workers.mode == "asynchronous"
-    if settings.workers.pool == "in-process":
+    specs, workers = training.worker_specs(settings), settings.workers
+    if workers.pool == "in-process":
         from workers.local import InProcessPool
 
         return InProcessPool(specs)
-    if settings.workers.pool == "process":
+    options = {
+        "asynchronous": workers.mode == "asynchronous",
+        "min_results": workers.min_results,
+        "min_workers": workers.min_number,
+        "max_worker_bytes": 1e9 * workers.max_memory,
+    }
+    if workers.pool == "process":
         from workers.local import ProcessPool
 
-        return ProcessPool(specs, asynchronous=asynchronous)
+        return ProcessPool(specs, **options)
     from workers.ray_pool import RayPool
 
-    return RayPool(specs, settings.workers.address, asynchronous=asynchronous)
+    return RayPool(specs, workers.address, **options)
+
+
+def _operations(settings: BaseConfig) -> list[telemetry.Sink]:
+    if settings.workers.pool != "ray":
+        return []
+    from workers.ray_metrics import RayMetrics
+
+    return [RayMetrics()]
 
 
 def _print(console: Console, plan: dict[str, str]) -> None:

@@ -1,0 +1,110 @@
+"""Run folders at a URL: a copy of one on this machine, which at every moment is good to go on from.
+
+    s3://bucket/runs/one/config.toml
+                         metrics.jsonl
+                         checkpoints/step_000120/arrays.safetensors, manifest.json, COMMIT
+
+Object stores cannot rename. So the files of a checkpoint go first and COMMIT last, and what has no
+COMMIT is not there; what is deleted loses its COMMIT first. Any file system that fsspec knows will
+do: `pip install s3fs`, `gcsfs` or `adlfs` for those of the clouds.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from metaopt import checkpoint
+from taskset.errors import InputError
+
+COPIES = Path.home() / ".cache" / "metaopt" / "runs"
+COMMIT = "COMMIT"
+LOOSE = ("config.toml", "metrics.jsonl", "hyperparameters.json")  # files beside the checkpoints
+
+
+def is_url(place: str) -> bool:
+    """Whether `place` names a folder on another file system."""
+    return "://" in place
+
+
+def copy_of(url: str) -> Path:
+    """Where the copy of a run at `url` is, or is going to be, on this machine."""
+    name = f"{url.rstrip('/').rpartition('/')[2]}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    return COPIES / name
+
+
+def download(url: str) -> Path:
+    """Copies the run at `url` to this machine, and returns the folder of the copy.
+
+    A copy that was there is replaced. Raises `InputError` when there is no run at `url`.
+    """
+    remote, folder = RemoteFolder(url), copy_of(url)
+    if not remote.has_run():
+        raise InputError(f"there is no run at {url}: it has no config.toml")
+    shutil.rmtree(folder, ignore_errors=True)
+    remote.download(folder)
+    return folder
+
+
+class RemoteFolder:
+    """The run at a URL."""
+
+    def __init__(self, url: str):
+        """Raises `InputError` when the file system of `url` is not known or not installed."""
+        import fsspec
+
+        self.url = url.rstrip("/")
+        try:
+            self._files, root = fsspec.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise InputError(f"cannot reach {url}: {error}") from error
+        self._root = root.rstrip("/")
+
+    def has_run(self) -> bool:
+        """Whether a run is there. Raises `InputError` when that cannot be found out."""
+        try:
+            return self._files.exists(f"{self._root}/{LOOSE[0]}")
+        except OSError as error:
+            raise InputError(f"cannot read {self.url}: {error}") from error
+
+    def upload(self, folder: Path) -> None:
+        """Brings the run there to what it is in `folder`. Raises `OSError` when it cannot."""
+        there = self._steps()
+        here = set(checkpoint.steps(folder / "checkpoints"))
+        for step in sorted(here - there):
+            self._upload_checkpoint(checkpoint.at(folder / "checkpoints", step))
+        for name in LOOSE:
+            if (folder / name).exists():
+                self._files.pipe_file(f"{self._root}/{name}", (folder / name).read_bytes())
+        for step in there - here:
+            self._delete(f"{self._root}/checkpoints/step_{step:06d}")
+
+    def download(self, folder: Path) -> None:
+        """Copies all that is whole there into `folder`. Raises `OSError` when it cannot."""
+        folder.mkdir(parents=True)
+        for step in self._steps():
+            name = f"checkpoints/step_{step:06d}"
+            (folder / name).mkdir(parents=True)
+            for file in (checkpoint.ARRAYS, checkpoint.MANIFEST):
+                content: Any = self._files.cat_file(f"{self._root}/{name}/{file}")
+                (folder / name / file).write_bytes(content)
+        for name in LOOSE:
+            if self._files.exists(f"{self._root}/{name}"):
+                (folder / name).write_bytes(self._files.cat_file(f"{self._root}/{name}"))
+
+    def _steps(self) -> set[int]:
+        """Those of the checkpoints there that are whole."""
+        self._files.invalidate_cache()
+        found = self._files.glob(f"{self._root}/checkpoints/step_*/{COMMIT}")
+        return {int(path.split("/")[-2].removeprefix("step_")) for path in found}
+
+    def _upload_checkpoint(self, path: Path) -> None:
+        there = f"{self._root}/checkpoints/{path.name}"
+        self._files.makedirs(there, exist_ok=True)
+        for file in (checkpoint.ARRAYS, checkpoint.MANIFEST):
+            self._files.pipe_file(f"{there}/{file}", (path / file).read_bytes())
+        self._files.pipe_file(f"{there}/{COMMIT}", b"")
+
+    def _delete(self, path: str) -> None:
+        self._files.rm_file(f"{path}/{COMMIT}")
+        self._files.rm(path, recursive=True)

@@ -1,0 +1,330 @@
+"""What all pools of workers in other processes have in common."""
+
+import abc
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ray.cloudpickle import cloudpickle
+
+from metaopt.aggregate import Cause, Dropped, Weights, WorkerResult
+from metaopt.learned_optimizers.base import MetaParams
+from taskset.errors import InputError
+from workers import wire
+from workers.health import MAX_FAILURES, STATES, Patience, Seat
+from workers.host import PROBE, Raised
+from workers.pool import Pool, check_number
+from workers.worker import Snapshot, WorkerSpec
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5  # how often deadlines are looked at
+
+
+class Died(NamedTuple):
+    """The outcome of a call whose worker is no more."""
+
+    reason: str
+    preempted: bool = False  # its machine was taken away, which says nothing about the worker
+
+
+class RemotePool(Pool):
+    """Workers in other processes, each with at most one call in flight, and a probe.
+
+    A worker that dies, raises, gives no sign of life or sends nonsense is replaced by a new one,
+    which takes part again once it has started; what it was computing counts as lost, under the
+    cause. `workers.health` says when. Implementations carry the calls. Theirs are the five methods
+    at the end.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[WorkerSpec],
+        asynchronous: bool = False,
+        *,
+        min_results: int = 0,
+        min_workers: int = 0,
+        max_worker_bytes: float = 0,
+        patience: Patience = Patience(),
+    ):
+        """Starts the workers, and does not wait for them.
+
+        `collect` returns once it has `min_results`; 0 is 1 for an asynchronous pool, and all for a
+        synchronous one, where fewer leave the slowest behind: theirs come later, and are stale.
+        A run begins when `min_workers` are there, by default all; the others join as they come.
+        A worker whose process holds more than `max_worker_bytes` goes on in a new process.
+        """
+        count = len(specs)
+        for name, value in (("min_results", min_results), ("min_workers", min_workers)):
+            if not 0 <= value <= count:
+                raise InputError(
+                    f"{name} is {value}; it must be at least 0 and at most the number of workers, "
+                    f"{count}"
+                )
+        self._specs = tuple(specs)
+        # By value where it has to be: a class may come from a script or a notebook.
+        self._pickled = [cloudpickle.dumps(spec) for spec in specs]
+        self._min_results = min_results or (1 if asynchronous else count)
+        self._min_workers = min_workers or count
+        self._max_worker_bytes = max_worker_bytes
+        self._patience = patience
+        self._seats = [Seat(patience) for _ in specs]
+        self._idle: set[int] = set()
+        self._computing: set[int] = set()
+        self._results: list[WorkerResult] = []
+        self._lost: list[Dropped] = []
+        self._answers: dict[int, Any] = {}
+        self._moving: dict[int, Snapshot] = {}  # states on their way to a new process, by worker
+        self._last_weights: Weights | None = None
+        self._weights: Any = None
+        self._next_look = 0.0
+        self._begun = False
+        self.pids: dict[int, int] = {}  # of the workers' processes, by worker
+        for worker in range(count):
+            self._start(worker)
+
+    @property
+    def states(self) -> Mapping[str, int]:
+        counts = Counter(seat.state for seat in self._seats)
+        return {state: counts[state] for state in STATES}
+
+    def broadcast(self, weights: Weights) -> None:
+        self._last_weights = weights
+        self._weights = self._publish(wire.pack(weights))
+
+    def collect(self) -> Sequence[WorkerResult]:
+        if self._weights is None:
+            raise RuntimeError("collect() before broadcast(): the workers have no weights yet")
+        self._await_workers()
+        self._receive_until(  # those that move miss nothing
+            lambda: not self._moving or len(self._idle | self._computing) >= self._min_results
+        )
+        self._ask("compute", {worker: (self._weights,) for worker in self._idle})
+        self._receive_until(lambda: len(self._results) >= self._min_results or not self._computing)
+        results, self._results = self._results, []
+        return sorted(results, key=lambda result: result.worker)
+
+    def lost(self) -> Sequence[Dropped]:
+        lost, self._lost = self._lost, []
+        return lost
+
+    def snapshot(self) -> list[Snapshot]:
+        self._await_workers()
+        self._receive_until(lambda: not self._computing and not self._moving)
+        answers = self._answer("snapshot", {worker: () for worker in self._idle})
+        return [answers.get(worker, {}) for worker in range(len(self._specs))]
+
+    def restore(self, snapshots: Sequence[Snapshot], meta_params: MetaParams) -> None:
+        check_number(snapshots, len(self._specs))
+        self._await_workers()
+        like = self._publish(wire.pack(meta_params))
+        self._answer("restore", {worker: (snapshots[worker], like) for worker in self._idle})
+
+    def _await_workers(self) -> None:
+        """Waits for enough workers the first time; then for any."""
+        needed = 1 if self._begun else self._min_workers
+        began = time.monotonic()
+        while self.alive < needed:
+            waited = time.monotonic() - began
+            if not self._begun and waited > self._patience.start:
+                raise InputError(
+                    f"{self.alive} of {needed} workers have started in {waited:.0f} s; use fewer "
+                    "workers, or give them more cores"
+                )
+            self._receive()
+        self._begun = True
+
+    def _ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> None:
+        now = time.monotonic()
+        step = self._last_weights.outer_step if self._last_weights else 0
+        for worker in sorted(arguments):
+            self._idle.discard(worker)
+            if method == "compute":
+                self._computing.add(worker)
+            self._seats[worker].begins(method, step, now)
+            self._submit(worker, method, *arguments[worker])
+
+    def _answer(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """What the workers answer, less those that are lost meanwhile."""
+        self._ask(method, arguments)
+        self._receive_until(
+            lambda: not any(s.call and s.call.method == method for s in self._seats)
+        )
+        answers, self._answers = self._answers, {}
+        for worker, answer in answers.items():
+            self._check(worker, answer)
+        return answers
+
+    def _receive_until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            self._receive()
+
+    def _receive(self) -> None:
+        for worker, method, outcome in self._wait(POLL_SECONDS):
+            self._take(worker, method, outcome)
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + POLL_SECONDS
+            self._look_after_all(now)
+
+    def _look_after_all(self, now: float) -> None:
+        for worker, seat in enumerate(self._seats):
+            if seat.until <= now:
+                self._start(worker)
+            elif seat.is_overdue(now):
+                silent = now > seat.probe_due
+                reason = "it gives no sign of life" if silent else "it did not answer in time"
+                self._replace(worker, "late", reason)
+            elif seat.is_suspected(now):
+                self._submit(worker, PROBE)
+
+    def _take(self, worker: int, method: str, outcome: Any) -> None:
+        died = isinstance(outcome, Died)
+        if method == PROBE:  # of a death, the call tells too
+            if not died:
+                self._seats[worker].shows_life(time.monotonic())
+        elif died:
+            self._replace(worker, "preempted" if outcome.preempted else "lost", outcome.reason)
+        elif method in ("snapshot", "restore") and worker not in self._moving:
+            self._has_answered(worker)
+            self._answers[worker] = outcome
+        elif isinstance(outcome, Raised):
+            self._take_exception(worker, outcome)
+        elif method == "compute":
+            self._take_result(worker, outcome)
+        else:
+            self._has_answered(worker)
+            self._go_on(worker, method, outcome)
+
+    def _has_answered(self, worker: int) -> None:
+        self._seats[worker].answers()
+        self._computing.discard(worker)
+        self._idle.add(worker)
+
+    def _go_on(self, worker: int, method: str, outcome: Any) -> None:
+        """What comes after a step of a worker's way into its process, or into another one."""
+        if method == "start":
+            self.pids[worker] = outcome
+            logger.info("worker %d (%s) is process %d", worker, self._specs[worker].task, outcome)
+            if worker in self._moving:
+                assert self._last_weights is not None  # it has computed at some
+                like = wire.pack(self._last_weights.meta_params)
+                self._ask("restore", {worker: (self._moving[worker], like)})
+        elif method == "snapshot":
+            self._moving[worker] = outcome
+            self._stop(worker)
+            self._start(worker)
+        else:
+            del self._moving[worker]
+
+    def _take_exception(self, worker: int, raised: Raised) -> None:
+        """Ends the run for what would happen to a replacement too."""
+        if raised.is_input_error or not self._seats[worker].results:
+            self._has_answered(worker)
+            self._check(worker, raised)
+        self._replace(worker, "raised", raised.message)
+
+    def _check(self, worker: int, outcome: Any) -> None:
+        """Raises what the worker raised."""
+        if not isinstance(outcome, Raised):
+            return
+        if outcome.is_input_error:
+            raise InputError(outcome.message)
+        raise RuntimeError(f"worker {worker} ({self._specs[worker].task}): {outcome.message}")
+
+    def _take_result(self, worker: int, outcome: Any) -> None:
+        seat = self._seats[worker]
+        assert seat.call is not None and self._last_weights is not None
+        try:
+            result = _result(outcome, seat.call.outer_step, self._last_weights.meta_params)
+        except ValueError as error:
+            self._replace(worker, "malformed", str(error))
+            return
+        self._has_answered(worker)
+        seat.delivers(result.seconds)
+        self._results.append(result)
+        if 0 < self._max_worker_bytes < result.memory_bytes:
+            logger.info("worker %d holds %.2g bytes: it moves", worker, result.memory_bytes)
+            self._moving[worker] = {}
+            self._ask("snapshot", {worker: ()})
+
+    def _replace(self, worker: int, cause: Cause, reason: str) -> None:
+        seat, task = self._seats[worker], self._specs[worker].task
+        call = seat.answers()
+        if worker in self._computing:
+            assert self._last_weights is not None
+            staleness = self._last_weights.outer_step - call.outer_step
+            self._lost.append(Dropped(cause, worker, task, staleness))
+        logger.warning("worker %d (%s) is replaced: %s", worker, task, reason)
+        self._computing.discard(worker)
+        self._moving.pop(worker, None)
+        self._stop(worker)
+        if cause != "preempted" and seat.fails(time.monotonic()):
+            self._check_hope(reason)
+            logger.warning(
+                "worker %d failed %d times in a row: it is in quarantine", worker, seat.failures
+            )
+        else:
+            self._start(worker)
+
+    def _check_hope(self, reason: str) -> None:
+        """Raises `RuntimeError` when too many workers are beyond hope.
+
+        A run cannot lose a worker that never gave a result unless it can do with fewer; of those
+        that did, it takes one to go on.
+        """
+        hopeless = [seat for seat in self._seats if seat.is_hopeless]
+        never = any(not seat.results for seat in hopeless)
+        needed = self._min_workers if never else 1
+        if len(self._seats) - len(hopeless) < needed:
+            raise RuntimeError(
+                f"{len(hopeless)} of {len(self._seats)} workers were started {MAX_FAILURES} times "
+                f"and gave no result; the last time: {reason}"
+            )
+
+    def _start(self, worker: int) -> None:
+        self._seats[worker].starts()
+        self._launch(worker)
+        first = self._last_weights.outer_step if self._last_weights else 0
+        self._ask("start", {worker: (first,)})
+
+    def _publish(self, packed: wire.Packed) -> Any:
+        """What stands for `packed` in the arguments of calls, to be sent to many workers."""
+        return packed
+
+    @abc.abstractmethod
+    def _launch(self, worker: int) -> None:
+        """Begins to make a process with a `WorkerHost`."""
+
+    @abc.abstractmethod
+    def _submit(self, worker: int, method: str, *arguments: Any) -> None:
+        """Sends a call, and never fails: that the worker is dead shows in the outcome.
+
+        `PROBE` is sent while another call is in flight, and answered at once.
+        """
+
+    @abc.abstractmethod
+    def _wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
+        """Outcomes by worker and method, as soon as there is one; none after `timeout` seconds.
+
+        An outcome is what `WorkerHost.call` returned, or `Died`. Those of a worker that was stopped
+        while the others were looked at are left out.
+        """
+
+    @abc.abstractmethod
+    def _stop(self, worker: int) -> None:
+        """Ends the process at once, dead or alive, and forgets its calls."""
+
+
+def _result(packed: Any, outer_step: int, meta_params: MetaParams) -> WorkerResult:
+    """The result for `meta_params` at `outer_step`. Raises `ValueError` for anything else."""
+    result = wire.unpack(packed)
+    if not isinstance(result, WorkerResult):
+        raise ValueError(f"it sent a {type(result).__name__} in the place of a result")
+    if result.outer_step != outer_step:
+        raise ValueError(f"its result is of outer step {result.outer_step}, not {outer_step}")
+    if wire.shapes(result.estimate.gradient) != wire.shapes(meta_params):
+        raise ValueError("its gradient does not have the shapes of meta_params")
+    return result
