@@ -4,10 +4,15 @@ import json
 import re
 import shutil
 import subprocess
+import typing
 from pathlib import Path
 
 import pytest
 import yaml
+
+from metaopt.aggregate import Cause
+from workers import ray_metrics
+from workers.health import STATES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "monitoring"
 
@@ -19,7 +24,6 @@ LEARNER = {
     "ray_metaopt_estimate_staleness_bucket": {"le"},
     "ray_metaopt_workers": {"state"},
     "ray_metaopt_compile_seconds_total": set(),
-    "ray_metaopt_object_store_bytes": set(),
 }
 # Of Ray 2.60 itself, as its metrics page names them.
 OF_RAY = {
@@ -31,10 +35,7 @@ OF_RAY = {
     "ray_node_mem_total": {"ip"},
     "ray_node_cpu_utilization": {"ip"},
 }
-VALUES = {
-    "outcome": {"used", "stale", "late", "lost", "nonfinite"},
-    "state": {"running", "suspect", "quarantined", "restarting"},
-}
+VALUES = {"outcome": {"used", *typing.get_args(Cause)}, "state": set(STATES)}
 
 
 def board() -> dict:
@@ -66,6 +67,14 @@ def test_an_expression_asks_for_what_is_exported(expression: str):
     assert by <= labels
     for label, value in re.findall(r'(\w+)!?="(\w+)"', expression):
         assert value in VALUES[label]
+
+
+def test_the_learner_exports_that_and_no_more():
+    made = re.findall(r'"(metaopt_\w+)"', Path(ray_metrics.__file__).read_text())
+    assert {f"ray_{name}" for name in made} == {name.removesuffix("_bucket") for name in LEARNER}
+    page = (FOLDER.parents[1] / "docs" / "cluster.md").read_text()
+    assert all(f"`ray_{name}" in page for name in made)
+    assert all(f"`{value}`" in page for values in VALUES.values() for value in values)
 
 
 def test_all_that_the_learner_exports_is_on_the_board():
