@@ -131,6 +131,8 @@ def _one_line(address: str, submission: str) -> Iterator[None]:
 
     try:
         yield
+    except BrokenPipeError:  # of whoever reads the logs
+        raise
     except AuthenticationError as error:
         raise InputError(_refused(address, str(error))) from error
     except (OSError, requests.RequestException, aiohttp.ClientError) as error:

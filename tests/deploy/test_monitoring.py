@@ -5,9 +5,13 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
+
+from metaopt.aggregate import Cause
+from workers.health import STATES
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "monitoring"
 
@@ -19,7 +23,6 @@ LEARNER = {
     "ray_metaopt_estimate_staleness_bucket": {"le"},
     "ray_metaopt_workers": {"state"},
     "ray_metaopt_compile_seconds_total": set(),
-    "ray_metaopt_object_store_bytes": set(),
 }
 # Of Ray 2.60 itself, as its metrics page names them.
 OF_RAY = {
@@ -32,8 +35,8 @@ OF_RAY = {
     "ray_node_cpu_utilization": {"ip"},
 }
 VALUES = {
-    "outcome": {"used", "stale", "late", "lost", "nonfinite"},
-    "state": {"running", "suspect", "quarantined", "restarting"},
+    "outcome": {"used", *get_args(Cause)},
+    "state": set(STATES),
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "deploy" / "scripts"
 SBATCH = ROOT / "deploy" / "slurm" / "metaopt.sbatch"
+JOB = str(os.getpid())  # the number of a job of Slurm, which a folder in /tmp is named after
 LINTERS = {
     "shellcheck": [*sorted(SCRIPTS.glob("*.sh")), SBATCH],
     "hadolint": [ROOT / "deploy" / "docker" / "Dockerfile"],
@@ -56,7 +57,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "PATH": f"{stubs}:{os.environ['PATH']}",
         "CALLS": str(tmp_path),
         "SLURM_SUBMIT_DIR": str(ROOT),
-        "SLURM_JOB_ID": "41",
+        "SLURM_JOB_ID": JOB,
         "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_CPUS_PER_TASK": "16",
@@ -150,11 +151,17 @@ def test_the_job_of_slurm_starts_ray_on_all_nodes(environment, tmp_path):
     command = ["bash", SBATCH, run, "recipes/digits.toml", "--workers", "32"]
     subprocess.run(command, env=environment, timeout=20, check=True)
     ray = called(tmp_path, "ray")
-    assert ray[:5] == ["symmetric-run", "--address", "node1:20041", "--min-nodes", "2"]
+    assert ray[:5] == [
+        "symmetric-run",
+        "--address",
+        f"node1:{20000 + int(JOB) % 20000}",
+        "--min-nodes",
+        "2",
+    ]
     assert called(tmp_path, "metaopt") == (
         f"train --config recipes/digits.toml --out {run} --address auto --workers 32".split()
     )
-    assert not Path("/tmp/metaopt-41").exists()
+    assert not Path(f"/tmp/metaopt-{JOB}").exists()
     assert not (tmp_path / "scontrol").exists()
 
 
@@ -166,5 +173,5 @@ def test_the_job_of_slurm_saves_and_queues_again(environment, tmp_path):
         time.sleep(0.2)
         job.send_signal(signal.SIGTERM)
         assert job.wait(timeout=20) == 143
-    assert called(tmp_path, "scontrol") == ["requeue", "41"]
+    assert called(tmp_path, "scontrol") == ["requeue", JOB]
     assert (run / "checkpoints" / "step_000001").exists()

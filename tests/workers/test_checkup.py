@@ -119,6 +119,7 @@ def test_a_small_run_that_does_not_come_to_its_end(monkeypatch):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_small_run_from_end_to_end(cluster_address):
     finding = checkup.small_run(cluster_address)
     assert finding.state == "ok", finding

@@ -197,11 +197,12 @@ def test_submit_sends_the_whole_configuration_and_nothing_else(dashboard, capsys
     assert not any(dashboard.token.encode() in body for body in dashboard.sent.values())
 
 
-def test_files_that_the_configuration_names_go_along(dashboard, tmp_path):
+def test_files_that_the_configuration_names_go_along(dashboard, tmp_path, capsys):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "family.py").touch()
     (tmp_path / "work" / ".env").write_text("secret")
-    assert cli.main([*SUBMIT, "--working-dir", "work"]) == 0
+    assert cli.main([*SUBMIT, "--working-dir", "work", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left out"] == [".env"]
     (package,) = (body for name, body in dashboard.sent.items() if name.startswith("PUT"))
     with zipfile.ZipFile(io.BytesIO(package)) as files:
         assert sorted(files.namelist()) == ["family.py", "metaopt.toml"]
@@ -239,3 +240,15 @@ def test_submit_has_a_help(capsys):
         cli.main(["submit", "--help"])
     assert not done.value.code
     assert "--working-dir" in capsys.readouterr().out
+
+
+def test_logs_into_a_pipe_that_is_closed(dashboard, monkeypatch):
+    async def tail(self, submission):
+        yield "outer step 1"
+
+    def show(text: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient.tail_job_logs", tail)
+    with pytest.raises(BrokenPipeError):  # which `metaopt` takes for the end
+        jobs.Jobs().follow("raysubmit_1", show)

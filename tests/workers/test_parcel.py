@@ -9,7 +9,8 @@ from workers import parcel
 
 def packed(folder: Path, tmp_path: Path) -> list[str]:
     into = tmp_path / "into"
-    parcel.pack(folder, into)
+    left_out = parcel.pack(folder, into)
+    assert all((folder / path).exists() for path in left_out)
     return sorted(str(path.relative_to(into)) for path in into.rglob("*") if path.is_file())
 
 
@@ -36,6 +37,7 @@ def test_what_a_job_needs_goes(folder, tmp_path):
         "id_ed25519",
         ".ray/auth_token",
         "API_TOKEN.txt",
+        "auth_token",
         "client_secret.json",
         ".aws/credentials",
         ".git/config",
@@ -47,6 +49,14 @@ def test_nothing_secret_or_needless_goes(path, folder, tmp_path):
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_text("secret")
     assert packed(folder, tmp_path) == ["export/arrays.safetensors", "family.py"]
+
+
+def test_what_is_left_out_is_said(folder, tmp_path):
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").touch()
+    (folder / "export" / ".env").touch()
+    (folder / "tokenizer.json").touch()  # is no token
+    assert sorted(parcel.pack(folder, tmp_path / "into")) == [".git", "export/.env"]
 
 
 def test_links_do_not_lead_out(folder, tmp_path):

@@ -114,7 +114,8 @@ def test_a_run_at_a_url_goes_on_elsewhere_to_the_same_bits(url, tmp_path, monkey
     assert train(*begin, 8, "--out", here) == 0
     assert train("runs", "download", url, tmp_path / "downloaded") == 0
     arrays = [
-        checkpoint.at(p / "checkpoints", 8) / checkpoint.ARRAYS for p in (here, tmp_path / "downloaded")
+        checkpoint.at(p / "checkpoints", 8) / checkpoint.ARRAYS
+        for p in (here, tmp_path / "downloaded")
     ]
     assert arrays[0].read_bytes() == arrays[1].read_bytes()
     assert train(*begin, 8, "--out", url) == 2

@@ -53,22 +53,23 @@ class Submit:
         jobs = Jobs(self.address)
         metadata = {"run": self.folder, "metaopt": importlib.metadata.version("metaopt")}
         with tempfile.TemporaryDirectory(prefix="metaopt-") as path:
-            taken = self._parcel(Path(path))
-            submission = jobs.submit(self.entrypoint, taken, metadata)
-        record = {"submission": submission, "run": self.folder, "entrypoint": self.entrypoint}
+            folder = Path(path)
+            left_out = pack(self.working_dir, folder) if self.working_dir else ()
+            if self.command:
+                text = self.command.settings.to_toml()
+                (folder / CONFIGURATION).write_text(text, encoding="utf-8")
+            takes_any = self.command or self.working_dir
+            submission = jobs.submit(self.entrypoint, folder if takes_any else None, metadata)
+        record = {
+            "submission": submission,
+            "run": self.folder,
+            "entrypoint": self.entrypoint,
+            "left out": left_out,
+        }
         print_record(record, self.json)
         if not self.json:
             print(f"next: metaopt logs {submission} --follow, metaopt stop {submission}")
         return 0
-
-    def _parcel(self, folder: Path) -> Path | None:
-        """`folder` with what the job takes along; None when that is nothing."""
-        if self.working_dir:
-            pack(self.working_dir, folder)
-        if self.command:
-            text = self.command.settings.to_toml()
-            (folder / CONFIGURATION).write_text(text, encoding="utf-8")
-        return folder if self.command or self.working_dir else None
 
     @property
     def entrypoint(self) -> str:
