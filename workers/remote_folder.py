@@ -16,6 +16,8 @@ from typing import Any
 
 from metaopt import checkpoint
 from taskset.errors import InputError
+from workers import run_folder
+from workers.run_folder import RunFolder
 
 COPIES = Path.home() / ".cache" / "metaopt" / "runs"
 COMMIT = "COMMIT"
@@ -33,16 +35,48 @@ def copy_of(url: str) -> Path:
     return COPIES / name
 
 
-def download(url: str) -> Path:
-    """Copies the run at `url` to this machine, and returns the folder of the copy.
+def download(url: str, folder: Path) -> None:
+    """Copies the run at `url` to `folder`, which it makes.
 
-    A copy that was there is replaced. Raises `InputError` when there is no run at `url`.
+    Raises `InputError` when there is no run at `url`, it cannot be read, or the folder exists.
     """
-    remote, folder = RemoteFolder(url), copy_of(url)
+    remote = RemoteFolder(url)
     if not remote.has_run():
         raise InputError(f"there is no run at {url}: it has no config.toml")
-    shutil.rmtree(folder, ignore_errors=True)
-    remote.download(folder)
+    if folder.exists():
+        raise InputError(f"{folder} exists; give a folder to make")
+    try:
+        remote.download(folder)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(f"cannot copy {url} to {folder}: {error}") from error
+
+
+def open_copy(url: str) -> Path:
+    """Makes the copy on this machine what the run at `url` is, and returns it.
+
+    Raises `InputError` as `download` does, and when another process trains in the copy.
+    """
+    folder = _without_copy(url)
+    download(url, folder)
+    return folder
+
+
+def new_copy(url: str) -> Path:
+    """Where to begin a run that is to be at `url`.
+
+    Raises `InputError` when there is one already, or another process trains in its copy.
+    """
+    if RemoteFolder(url).has_run():
+        raise InputError(f"there is a run at {url}; give another --out, or --resume {url}")
+    return _without_copy(url)
+
+
+def _without_copy(url: str) -> Path:
+    folder = copy_of(url)
+    if folder.exists():
+        with run_folder.held(RunFolder(folder)):
+            shutil.rmtree(folder)
     return folder
 
 
@@ -69,6 +103,7 @@ class RemoteFolder:
 
     def upload(self, folder: Path) -> None:
         """Brings the run there to what it is in `folder`. Raises `OSError` when it cannot."""
+        self._files.makedirs(self._root, exist_ok=True)
         there = self._steps()
         here = set(checkpoint.steps(folder / "checkpoints"))
         for step in sorted(here - there):

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,11 @@ class Training:
         pool: Pool,
         sinks: Sequence[telemetry.Sink],
         best: Best | None = None,
+        upload: Callable[[], None] | None = None,
     ):
+        """`upload` is called when a checkpoint has been written, to copy the folder elsewhere."""
         self._config, self._folder, self._pool, self._sinks = config, folder, pool, sinks
-        self._best = best
+        self._best, self._upload = best, upload
         self._guard, self._watched = config.chaos_guard(), Watched()
         self._last_time = 0.0
         self._unsaved: OSError | None = None  # why the last checkpoint could not be written
@@ -69,7 +71,7 @@ class Training:
         if self._unsaved:
             raise InputError(
                 f"the last checkpoint could not be written to {self._folder.checkpoints}: "
-                f"{self._unsaved.strerror}; make room there and go on from the one before"
+                f"{_reason(self._unsaved)}; make room there and go on from the one before"
             ) from self._unsaved
         return interrupts
 
@@ -129,13 +131,15 @@ class Training:
                 parts,
                 {"best": best._asdict() if best else None},
             )
+            keep = self._config.checkpoint.keep
+            checkpoint.prune(self._folder.checkpoints, keep, best.step if best else None)
+            if self._upload:
+                self._upload()
         except OSError as error:
-            logger.warning("outer step %d: no checkpoint: %s", state.step, error.strerror)
+            logger.warning("outer step %d: no checkpoint: %s", state.step, _reason(error))
             self._unsaved = error
             return
         self._unsaved = None
-        keep = self._config.checkpoint.keep
-        checkpoint.prune(self._folder.checkpoints, keep, best.step if best else None)
 
 
 def worker_specs(config: BaseConfig) -> list[WorkerSpec]:
@@ -202,6 +206,10 @@ def _snapshots(path: Path, number: int) -> list[Snapshot]:
         index, _, name = key.partition("/")
         snapshots[index][name] = array
     return list(snapshots.values())
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _is_due(step: int, every: int, last: bool) -> bool:

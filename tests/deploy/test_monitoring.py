@@ -4,8 +4,8 @@ import json
 import re
 import shutil
 import subprocess
-import typing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -35,7 +35,10 @@ OF_RAY = {
     "ray_node_mem_total": {"ip"},
     "ray_node_cpu_utilization": {"ip"},
 }
-VALUES = {"outcome": {"used", *typing.get_args(Cause)}, "state": set(STATES)}
+VALUES = {
+    "outcome": {"used", *get_args(Cause)},
+    "state": set(STATES),
+}
 
 
 def board() -> dict:

@@ -5,7 +5,7 @@ import pytest
 
 from metaopt import checkpoint
 from taskset.errors import InputError
-from workers import remote_folder
+from workers import cli, remote_folder
 from workers.remote_folder import RemoteFolder
 
 
@@ -33,7 +33,7 @@ def content(folder):
 
 def test_what_was_uploaded_comes_back(url, folder):
     RemoteFolder(url).upload(folder)
-    assert content(remote_folder.download(url)) == content(folder)
+    assert content(remote_folder.open_copy(url)) == content(folder)
 
 
 def test_what_is_new_is_added_and_what_is_gone_is_removed(url, folder):
@@ -43,13 +43,13 @@ def test_what_is_new_is_added_and_what_is_gone_is_removed(url, folder):
     checkpoint.prune(folder / "checkpoints", keep=1)
     (folder / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
     remote.upload(folder)
-    assert content(remote_folder.download(url)) == content(folder)
+    assert content(remote_folder.open_copy(url)) == content(folder)
 
 
 def test_an_upload_that_is_cut_off_leaves_the_run_as_it_was_before(url, folder, monkeypatch):
     remote = RemoteFolder(url)
     remote.upload(folder)
-    before = content(remote_folder.download(url))
+    before = content(remote_folder.open_copy(url))
     checkpoint.save(folder / "checkpoints", 15, {"a": np.arange(15)})
     write = remote._files.pipe_file
 
@@ -61,13 +61,62 @@ def test_an_upload_that_is_cut_off_leaves_the_run_as_it_was_before(url, folder, 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="reset"):
         patch.setattr(remote._files, "pipe_file", cut_off)
         remote.upload(folder)
-    assert content(remote_folder.download(url)) == before
+    assert content(remote_folder.open_copy(url)) == before
     remote.upload(folder)
-    assert content(remote_folder.download(url)) == content(folder)
+    assert content(remote_folder.open_copy(url)) == content(folder)
 
 
 def test_where_there_is_no_run_or_no_file_system_one_line_says_so(url):
     with pytest.raises(InputError, match="there is no run at"):
-        remote_folder.download(url)
+        remote_folder.open_copy(url)
     with pytest.raises(InputError, match="cannot reach nowhere://a"):
-        remote_folder.download("nowhere://a")
+        remote_folder.open_copy("nowhere://a")
+
+
+CONFIG = """
+tasks = ["quadratic:dim=2"]
+[optimizer]
+kind = "LearnableSGD"
+[estimator]
+num_tasks = 2
+truncation = 2
+horizon.steps = 4
+[workers]
+pool = "in-process"
+[checkpoint]
+every = 2
+"""
+
+
+def train(*arguments):
+    return cli.main([*map(str, arguments)])
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_a_run_at_a_url_goes_on_elsewhere_to_the_same_bits(url, tmp_path, monkeypatch, capsys):
+    config, here = tmp_path / "run.toml", tmp_path / "here"
+    config.write_text(CONFIG)
+    begin = ["train", "--config", config, "--learner.num-steps"]
+    upload, refused = RemoteFolder.upload, [4]
+
+    def uncertain(remote, folder):
+        newest = checkpoint.steps(folder / "checkpoints")[-1:]
+        if newest == refused[:1]:
+            refused.clear()
+            raise OSError("connection reset")
+        upload(remote, folder)
+
+    monkeypatch.setattr(RemoteFolder, "upload", uncertain)
+    assert train(*begin, 6, "--out", url) == 0
+    assert refused == []
+    monkeypatch.setattr(remote_folder, "COPIES", tmp_path / "other machine")
+    assert train("resume", url, "--learner.num-steps", 8) == 0
+    assert train(*begin, 8, "--out", here) == 0
+    assert train("runs", "download", url, tmp_path / "downloaded") == 0
+    arrays = [
+        checkpoint.at(p / "checkpoints", 8) / checkpoint.ARRAYS
+        for p in (here, tmp_path / "downloaded")
+    ]
+    assert arrays[0].read_bytes() == arrays[1].read_bytes()
+    assert train(*begin, 8, "--out", url) == 2
+    assert f"there is a run at {url}" in capsys.readouterr().err

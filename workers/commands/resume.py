@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taskset.errors import InputError
-from workers import run_folder
+from workers import remote_folder, run_folder
 from workers.commands import train, tune
 from workers.commands.run import RunCommand
 
@@ -15,6 +15,7 @@ def parse(arguments: Sequence[str], prog: str) -> RunCommand:
         return train.parse(arguments, prog)
     if not arguments or arguments[0].startswith("-"):
         raise InputError("`metaopt resume` needs a run folder: metaopt resume runs/latest")
-    folder, *rest = arguments
-    began = tune if run_folder.is_tuning(run_folder.open_existing(Path(folder))) else train
-    return began.parse(["--resume", folder, *rest], prog)
+    place, *rest = arguments
+    path = remote_folder.open_copy(place) if remote_folder.is_url(place) else Path(place)
+    began = tune if run_folder.is_tuning(run_folder.open_existing(path)) else train
+    return began.parse(["--resume", place, *rest], prog)

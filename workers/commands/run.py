@@ -3,7 +3,8 @@
 import abc
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -14,11 +15,12 @@ from rich.text import Text
 from metaopt import checkpoint, telemetry
 from metaopt.learner import OuterState
 from taskset.errors import InputError
-from workers import flags, plan, run_folder, training
+from workers import flags, plan, remote_folder, run_folder, training
 from workers.base_config import BaseConfig
 from workers.interrupts import Interrupts
 from workers.pool import Pool
 from workers.progress import progress
+from workers.remote_folder import RemoteFolder, is_url
 from workers.run_folder import RunFolder
 from workers.validation import Best
 
@@ -36,10 +38,13 @@ class RunCommand(abc.ABC):
     name: ClassVar[str]
 
     config: Path | None = None  # TOML file
-    out: Path | None = None  # run folder to make; runs/NAME-TIME by default
-    resume: Path | None = None  # run folder to go on with, by its own configuration
+    # run folder to make, runs/NAME-TIME by default; of a URL, as s3://BUCKET/RUN, a copy is here
+    out: Path | None = None
+    resume: Path | None = None  # run folder or URL to go on with, by its own configuration
     step: int | None = None  # with --resume: of the checkpoint; the newest by default
     dry_run: bool = False  # measure one estimate, print the plan, and stop
+
+    url: tyro.conf.Suppress[str | None] = None  # that the run folder is a copy of
 
     # The whole configuration; of `configuration`.
     settings: Annotated[BaseConfig, tyro.conf.arg(name="")] = dataclasses.field(kw_only=True)
@@ -53,8 +58,6 @@ class RunCommand(abc.ABC):
         console = Console()
         if self.step is not None and not self.resume:
             raise InputError("--step goes with --resume")
-        if self.out and self.resume:
-            raise InputError("--resume goes on in the folder of the run; leave out --out")
         if self.dry_run:
             _print(console, plan.describe(self.settings))
             _print(console, plan.describe_memory(self.settings))
@@ -89,6 +92,7 @@ class RunCommand(abc.ABC):
         _print(console, plan.describe_memory(self.settings))
         # While workers start. What is compiled here, workers of this machine find in the cache.
         _print(console, plan.describe_cost(self.settings, plan.measure(self.settings)))
+        upload = _uploader(self.url, folder) if self.url else None
         with contextlib.ExitStack() as stack:
             sinks = [
                 stack.enter_context(contextlib.closing(sink))
@@ -99,7 +103,7 @@ class RunCommand(abc.ABC):
                     *_operations(self.settings),
                 )
             ]
-            run = training.Training(self.settings, folder, pool, sinks, best)
+            run = training.Training(self.settings, folder, pool, sinks, best, upload)
             interrupts = run.run(start)
         self._print_end(console, folder, interrupts)
         return interrupts.exit_code
@@ -108,7 +112,7 @@ class RunCommand(abc.ABC):
         received = interrupts.received
         lines = self.result(folder)
         if received:
-            again = f"metaopt {self.name} --resume {folder.path}"
+            again = f"metaopt {self.name} --resume {self.url or folder.path}"
             lines = [f"stopped by {received.name}; {again} goes on"]
         for line in lines:
             console.print(line, highlight=False, soft_wrap=True)
@@ -127,21 +131,31 @@ def parse(
 
     `given` are values by dotted key that go before those of the file.
     """
-    first, rest = flags.take(_spelled_out(arguments), r"config|resume|(.+\.)?kind")
-    file, resume = (
-        Path(first.pop(name)) if name in first else None for name in ("config", "resume")
-    )
-    if file and resume:
+    first, rest = flags.take(_spelled_out(arguments), r"config|out|resume|(.+\.)?kind")
+    file = Path(first.pop("config")) if "config" in first else None
+    if file and "resume" in first:
         raise InputError("--resume takes the configuration of the run; leave out --config")
+    if "out" in first and "resume" in first:
+        raise InputError("--resume goes on in the folder of the run; leave out --out")
+    url = next((first[name] for name in ("out", "resume") if is_url(first.get(name, ""))), None)
+    out = _folder(first.pop("out", None), remote_folder.new_copy)
+    resume = _folder(first.pop("resume", None), remote_folder.open_copy)
     path = run_folder.open_existing(resume).config if resume else file
     asked = {**given, **first}
     of = kind.configuration
     settings = of.load(path, asked) if path else of.from_table({}, asked)
-    default = kind(config=file, resume=resume, settings=settings)
+    default = kind(config=file, out=out, resume=resume, url=url, settings=settings)
     command = flags.parse(kind, rest, prog, default)
     if resume and path:
         _check_unchanged(of.load(path), command.settings)
     return command
+
+
+def _folder(place: str | None, copy: Callable[[str], Path]) -> Path | None:
+    """The folder of a run at `place`; of a URL, its copy here."""
+    if place is None:
+        return None
+    return copy(place) if is_url(place) else Path(place)
 
 
 def _spelled_out(arguments: Sequence[str]) -> list[str]:
@@ -191,6 +205,19 @@ def _open_pool(settings: BaseConfig) -> Pool:
     from workers.ray_pool import RayPool
 
     return RayPool(specs, workers.address, **options)
+
+
+def _uploader(url: str, folder: RunFolder) -> Callable[[], None]:
+    """What copies the folder to `url`. Does so once: later steps that are there have to go.
+
+    Raises `InputError` when it cannot.
+    """
+    upload = functools.partial(RemoteFolder(url).upload, folder.path)
+    try:
+        upload()
+    except OSError as error:
+        raise InputError(f"cannot write to {url}: {error}") from error
+    return upload
 
 
 def _operations(settings: BaseConfig) -> list[telemetry.Sink]:

@@ -1,4 +1,4 @@
-"""`metaopt runs list`: what became of the runs in a folder."""
+"""`metaopt runs`: what became of the runs in a folder, and copies of those elsewhere."""
 
 import dataclasses
 import json
@@ -40,6 +40,25 @@ class RunsList:
         folders = [RunFolder(p) for p in self.folder.iterdir() if not p.is_symlink()]
         records = [_record(folder) for folder in folders if folder.config.is_file()]
         print_records(sorted(records, key=lambda r: -r["age"]), self.json)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class RunsDownload:
+    """Copies a run at a URL into a folder, for `metaopt evaluate` and `metaopt export`.
+
+    Checkpoints that are not whole there are left out.
+    """
+
+    url: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="URL")]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+
+    def run(self) -> int:
+        """Returns 0."""
+        from workers import remote_folder
+
+        remote_folder.download(self.url, self.folder)
+        print(f"copied {self.url} to {self.folder}")
         return 0
 
 
