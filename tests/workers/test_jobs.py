@@ -208,6 +208,12 @@ def test_files_that_the_configuration_names_go_along(dashboard, tmp_path, capsys
         assert sorted(files.namelist()) == ["family.py", "metaopt.toml"]
 
 
+def test_a_run_folder_may_be_a_url(dashboard, capsys):
+    assert cli.main(["submit", "--config", "run.toml", "--out", "s3://bucket/x"]) == 0
+    entrypoint = json.loads(dashboard.sent["POST /api/jobs/"])["entrypoint"]
+    assert entrypoint == "metaopt train --config metaopt.toml --out s3://bucket/x"
+
+
 def test_a_run_goes_on_by_its_own_configuration(dashboard, capsys):
     assert cli.main(["submit", "--resume", "/runs/x"]) == 0
     asked = json.loads(dashboard.sent["POST /api/jobs/"])

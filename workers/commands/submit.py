@@ -16,6 +16,7 @@ from workers.commands.run import RunCommand
 from workers.commands.table import print_record
 from workers.jobs import Jobs
 from workers.parcel import pack
+from workers.remote_folder import is_url
 
 CONFIGURATION = "metaopt.toml"
 RUNS = {"train": train.parse, "tune": tune.parse}
@@ -25,9 +26,9 @@ HELP = """usage: metaopt submit [train | tune] --out FOLDER [--config FILE] [fla
 
 Starts a run as a job of a Ray cluster, and prints its submission, for status, logs and stop.
 
-FOLDER is the run folder on the cluster, with its whole path: the folder that a job starts in is
-deleted. The configuration is checked here, and the whole of it, with all flags in it, goes to the
-cluster. There the learner runs where the dashboard is, and workers wherever Ray has place.
+FOLDER is the run folder on the cluster, with its whole path, or a URL: the folder that a job starts
+in is deleted. The configuration is checked here, and the whole of it, with all flags in it, goes
+to the cluster. There the learner runs where the dashboard is, and workers wherever Ray has place.
 
 --address URL        of the dashboard; by default RAY_API_SERVER_ADDRESS or http://127.0.0.1:8265
 --working-dir DIR    files that the configuration names, at most 20 MiB; without keys and tokens
@@ -117,9 +118,9 @@ def _command(name: str, rest: list[str], prog: str) -> RunCommand:
 
 
 def _whole_path(flag: str, folder: str) -> str:
-    if not folder.startswith("/"):
+    if not folder.startswith("/") and not is_url(folder):
         raise InputError(
             f"{flag} is {folder!r}; give the whole path of the run folder on the cluster, such as "
-            "/runs/digits: the folder that a job starts in is deleted with it"
+            "/runs/digits, or a URL: the folder that a job starts in is deleted with it"
         )
     return folder
