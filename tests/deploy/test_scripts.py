@@ -23,6 +23,7 @@ LINTERS = {
 # Says what it was called with. Asked to wait, it is a learner that saves when it is told to end.
 METAOPT = """#!/bin/sh
 printf '%s\\n' "$@" > "$CALLS/metaopt"
+if [ "$1" = resume ]; then exit "$RESUMED"; fi
 if [ -n "${WAIT:-}" ]; then
   trap 'mkdir -p "$WAIT/checkpoints/step_000001"
         touch "$WAIT/checkpoints/step_000001/manifest.json"; exit 143' TERM
@@ -117,6 +118,15 @@ def test_a_run_without_a_checkpoint_is_moved_away(environment, tmp_path):
     assert called(tmp_path, "metaopt") == ["train", "--config", "run.toml", "--out", str(run)]
     (aside,) = tmp_path.glob("run.without-checkpoint.*")
     assert (aside / "config.toml").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("status", "last"),
+    [("0", "resume s3://x/run"), ("2", "train --config run.toml --out s3://x/run")],
+)
+def test_a_run_at_a_url_goes_on_or_begins(status, last, environment, tmp_path):
+    train_or_resume(environment | {"RESUMED": status}, "s3://x/run", "run.toml")
+    assert " ".join(called(tmp_path, "metaopt")) == last
 
 
 def wait_for(condition, seconds: float = 10):
