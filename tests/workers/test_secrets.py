@@ -7,7 +7,7 @@ import pytest
 
 from workers import cli
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 RUN = """
 tasks = ["quadratic:dim=2"]
