@@ -22,14 +22,14 @@ LINTERS = {
 
 # Says what it was called with. Asked to wait, it is a learner that saves when it is told to end.
 METAOPT = """#!/bin/sh
-printf '%s\\n' "$@" > "$CALLS/metaopt"
-if [ "$1" = resume ]; then exit "$RESUMED"; fi
 if [ -n "${WAIT:-}" ]; then
   trap 'mkdir -p "$WAIT/checkpoints/step_000001"
         touch "$WAIT/checkpoints/step_000001/manifest.json"; exit 143' TERM
-  i=0
-  while [ $i -lt 300 ]; do sleep 0.1; i=$((i + 1)); done
 fi
+printf '%s\\n' "$@" > "$CALLS/metaopt"
+if [ "$1" = resume ]; then exit "$RESUMED"; fi
+i=0
+while [ -n "${WAIT:-}" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
 """
 SRUN = """#!/bin/sh
 while [ "${1#--}" != "$1" ]; do shift; done
@@ -71,7 +71,7 @@ def called(tmp_path: Path, name: str) -> list[str]:
 
 def train_or_resume(environment: dict[str, str], *arguments: object):
     command = [SCRIPTS / "train_or_resume.sh", *map(str, arguments)]
-    subprocess.run(command, env=environment, timeout=20, check=True)
+    subprocess.run(command, env=environment, timeout=60, check=True)
 
 
 @pytest.mark.parametrize("linter", LINTERS)
@@ -129,7 +129,7 @@ def test_a_run_at_a_url_goes_on_or_begins(status, last, environment, tmp_path):
     assert " ".join(called(tmp_path, "metaopt")) == last
 
 
-def wait_for(condition, seconds: float = 10):
+def wait_for(condition, seconds: float = 60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -140,18 +140,21 @@ def test_a_learner_that_is_stopped_may_save(environment, tmp_path):
     run = tmp_path / "run"
     command = [tmp_path / "bin" / "metaopt", "train", "--out", str(run)]
     other = [tmp_path / "bin" / "metaopt", "train", "--out", str(tmp_path / "other")]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    of_other = {"WAIT": str(tmp_path / "other"), "CALLS": str(elsewhere)}
     with (
         subprocess.Popen(command, env=environment | {"WAIT": str(run)}) as learner,
-        subprocess.Popen(other, env=environment | {"WAIT": str(tmp_path)}) as another,
+        subprocess.Popen(other, env=environment | of_other) as another,
     ):
         wait_for((tmp_path / "metaopt").exists)
-        time.sleep(0.2)  # until both have set their traps
-        stop = [SCRIPTS / "stop_learner.sh", "10", str(run)]
-        done = subprocess.run(stop, timeout=20, check=True, capture_output=True, text=True)
-        assert learner.wait(timeout=5) == 143
+        wait_for((elsewhere / "metaopt").exists)
+        stop = [SCRIPTS / "stop_learner.sh", "30", str(run)]
+        done = subprocess.run(stop, timeout=60, check=True, capture_output=True, text=True)
+        assert learner.wait(timeout=60) == 143
         assert another.poll() is None
         another.terminate()
-        assert another.wait(timeout=5) == 143
+        assert another.wait(timeout=60) == 143
     assert done.stderr == ""
     assert (run / "checkpoints").exists()
 
@@ -159,7 +162,7 @@ def test_a_learner_that_is_stopped_may_save(environment, tmp_path):
 def test_the_job_of_slurm_starts_ray_on_all_nodes(environment, tmp_path):
     run = tmp_path / "run"
     command = ["bash", SBATCH, run, "recipes/digits.toml", "--workers", "32"]
-    subprocess.run(command, env=environment, timeout=20, check=True)
+    subprocess.run(command, env=environment, timeout=60, check=True)
     ray = called(tmp_path, "ray")
     assert ray[:5] == [
         "symmetric-run",
@@ -180,8 +183,7 @@ def test_the_job_of_slurm_saves_and_queues_again(environment, tmp_path):
     command = ["bash", SBATCH, run, "recipes/digits.toml"]
     with subprocess.Popen(command, env=environment | {"WAIT": str(run)}) as job:
         wait_for((tmp_path / "metaopt").exists)
-        time.sleep(0.2)
         job.send_signal(signal.SIGTERM)
-        assert job.wait(timeout=20) == 143
+        assert job.wait(timeout=60) == 143
     assert called(tmp_path, "scontrol") == ["requeue", JOB]
     assert (run / "checkpoints" / "step_000001").exists()
