@@ -5,8 +5,9 @@
 Two nodes of this machine with two workers each, synchronous, and an estimate of a few milliseconds.
 Each fault strikes in a run of its own, at its tenth outer step; recovered is when all four workers
 run again. Every estimate that a worker was asked for is either used or counted under what became of
-it: the script stops where that does not add up, or where a meta-parameter is not finite. The last
-row kills workers at random; growth is that of memory, open files and Ray actors in its second half.
+it: the script stops where that does not add up, or where a meta-parameter is not finite. One row
+kills workers at random; growth is that of memory, open files and Ray actors in its second half. The
+last, for root only, is on two hosts, each with a network of its own.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import gc
 import os
 import pathlib
 import random
+import secrets
 import signal
 import time
 from collections import Counter
@@ -21,6 +23,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
+import two_hosts
 import tyro
 
 WORKERS = 4
@@ -32,12 +35,17 @@ LIMIT = 180.0  # seconds for a recovery
 
 def main(kills: int = 200, json: pathlib.Path | None = None) -> None:
     """Measures and reports."""
+    # Ray reads these when it is imported.
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with cluster() as nodes:  # before JAX
         import measure
 
         rows = [strike(name, fault, nodes) for name, fault in FAULTS.items()]
         rows.append(many_kills(kills))
-        measure.report(f"Faults, {WORKERS} workers on 2 nodes", rows, json)
+    if two_hosts.are_possible():
+        with two_hosts.hosts(workers_here=WORKERS, workers_there=WORKERS) as hosts:
+            rows.append(strike("the network to half of the workers cut", cut, hosts))
+    measure.report(f"Faults, {WORKERS} workers on 2 nodes", rows, json)
 
 
 @contextlib.contextmanager
@@ -84,6 +92,11 @@ def drain_node(pool: Any, nodes: Any) -> None:
     node = sorted(nodes.worker_nodes, key=lambda node: node.node_id)[0]
     nodes.remove_node(node, allow_graceful=True)
     nodes.add_node(num_cpus=2)
+
+
+def cut(pool: Any, hosts: Any) -> None:
+    """Cuts the cable between two hosts; there are cores on the one for all workers."""
+    hosts.cut()
 
 
 FAULTS = {

@@ -6,7 +6,8 @@ Simulated workers are the pool's own side without processes (`workers.simulated`
 unpacks, checks, averages and applies all that a thousand workers would send, on one core. Actors
 are Ray's, which sleep for as long and send as much. An estimate takes a time with a log-normal
 distribution, one worker in a hundred is ten times as slow. Asynchronous; an outer step waits for a
-tenth of the workers; Adam.
+tenth of the workers; Adam. Where it is synchronous, *overhead* is the share of an outer step that
+is not the estimate.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ class Load(NamedTuple):
     workers: int
     kilobytes: int  # of a message
     seconds: float  # typical, of an estimate
+    synchronous: bool = False  # and then every estimate takes that very time
 
 
 SIMULATED = (
@@ -39,7 +41,13 @@ SIMULATED = (
     Load(1000, 1000, 0.0),
     Load(10_000, 10, 20.0),
 )
-REAL = (Load(ACTORS, 10, 0.02), Load(ACTORS, 10, 0.0), Load(ACTORS, 1000, 0.0))
+REAL = (
+    Load(ACTORS, 10, 0.02),
+    Load(ACTORS, 10, 0.0),
+    Load(ACTORS, 1000, 0.0),
+    Load(2, 10, 0.1, synchronous=True),
+    Load(2, 1000, 0.1, synchronous=True),
+)
 
 
 def main(seconds: float = 20.0, json: pathlib.Path | None = None) -> None:
@@ -89,6 +97,7 @@ def row(load: Load, transport: str, seconds: float) -> dict[str, Any]:
         "staleness p99": int(np.percentile(ages, 99)),
         "share of a core": cpu / wall,
         "ms of learner per estimate": 1e3 * cpu / len(ages),
+        "overhead": 1 - load.seconds * steps / wall if load.synchronous else "",
     }
 
 
@@ -98,9 +107,9 @@ def pool_of(load: Load, transport: str) -> Any:
     from workers.simulated import Reply, SimulatedPool, result_for
 
     specs: list[Any] = [Sleeper(index, load) for index in range(load.workers)]
-    wait = max(load.workers // 10, 1)
+    wait = load.workers if load.synchronous else max(load.workers // 10, 1)
     if transport == "Ray":
-        return RayPool(specs, asynchronous=True, min_results=wait)
+        return RayPool(specs, asynchronous=not load.synchronous, min_results=wait)
     packed, waits = message(load), [durations(index, load) for index in range(load.workers)]
 
     def behaviour(worker: int, outer_step: int) -> Reply:
@@ -116,8 +125,9 @@ def durations(index: int, load: Load) -> Iterator[float]:
 
     random = np.random.default_rng(index)
     slowness = 10.0 if index % 100 == 99 else 1.0
+    sigma = 0.0 if load.synchronous else SPREAD
     while True:
-        yield load.seconds * slowness * random.lognormal(sigma=SPREAD)
+        yield load.seconds * slowness * random.lognormal(sigma=sigma)
 
 
 def message(load: Load) -> Any:
