@@ -8,6 +8,7 @@ for all families: no held-out task has a sibling among those trained on.
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -75,25 +76,41 @@ class Mixture:
         """The components with their weights."""
         return tuple(_weighted(component) for component in self.components or names())
 
-    def sample(self, seed: int) -> str:
+    def sample(self, seed: int, like: int | None = None) -> str:
         """The name of a task; the same seed, the same one (where timings are the same).
+
+        With `like`, a task of the component that the task of that other seed is of: to draw several
+        tasks in a row from one family leaves each as likely as before, in the long run.
 
         Raises `InputError` when no draw of many is within the limits.
         """
+        kept = self.weighted if like is None else (self._first(like, self.weighted)[0],)
         rng = np.random.RandomState(seed)
+        _, name = self._first(rng, kept)
+        return self._augmented(rng, name)
+
+    def _first(
+        self, rng: np.random.RandomState | int, components: Sequence[tuple[str, float]]
+    ) -> tuple[tuple[str, float], str]:
+        """The component, and the name, of the first task that can be built and is within limits."""
+        rng = np.random.RandomState(rng) if isinstance(rng, int) else rng
         for _ in range(MAX_TRIES):
-            name = self._draw(rng)
+            component, name = self._draw(rng, components)
             if name and self._fits(name):
-                return self._augmented(rng, name)
+                return component, name
         raise InputError(
             f"no task of {MAX_TRIES} draws is within the limits of {self}; raise a limit"
         )
 
-    def _draw(self, rng: np.random.RandomState) -> str | None:
-        """A task, or None when its configuration cannot be built."""
-        components, weights = zip(*self.weighted, strict=True)
-        component = components[rng.choice(len(components), p=np.array(weights) / sum(weights))]
-        seed = int(rng.choice(self._seeds()))
+    def _draw(
+        self, rng: np.random.RandomState, components: Sequence[tuple[str, float]]
+    ) -> tuple[tuple[str, float], str | None]:
+        """A component and its task, or None when its configuration cannot be built."""
+        weights = np.array([weight for _, weight in components])
+        component = components[rng.choice(len(components), p=weights / sum(weights))]
+        return component, self._task(component[0], int(rng.choice(self._seeds())))
+
+    def _task(self, component: str, seed: int) -> str | None:
         if component not in names():
             return self._named(component) if component in fixed_names() else component
         name = f"{component}_seed{seed}"

@@ -38,6 +38,7 @@ class TaskStream:
     problem: OptimizerTraining
     estimates_per_task: int
     seed: int  # of the run
+    tasks_per_family: int = 1  # that a worker trains in a row, while programs of it are warm
     scaled_for: int | None = None  # inner steps of the baselines of loss scales; None: no scales
 
     def at(self, worker: int, num_done: int) -> Assigned:
@@ -56,7 +57,8 @@ class TaskStream:
 
     def task(self, worker: int, round_number: int) -> str:
         """The task that `worker` trains after `round_number` others."""
-        return _draw(self.mixture, self.seed, worker, round_number)
+        first = round_number - round_number % self.tasks_per_family
+        return _draw(self.mixture, self.seed, worker, round_number, first)
 
     def loss_scale(self, task: str) -> LossScale:
         """That of `task`; measured when it is not known yet, which takes longer than to train it.
@@ -75,6 +77,10 @@ def _loss_scale(task: str, num_steps: int) -> LossScale:
 
 
 @functools.lru_cache(maxsize=64)
-def _draw(mixture: Mixture, seed: int, worker: int, round_number: int) -> str:
-    words = np.random.SeedSequence([seed, worker, round_number]).generate_state(1)
-    return mixture.sample(int(words[0]))
+def _draw(mixture: Mixture, seed: int, worker: int, round_number: int, first: int) -> str:
+    """The task of a round, of the family of that of the round `first`."""
+
+    def seed_of(round_number: int) -> int:
+        return int(np.random.SeedSequence([seed, worker, round_number]).generate_state(1)[0])
+
+    return mixture.sample(seed_of(round_number), None if first == round_number else seed_of(first))

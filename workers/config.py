@@ -120,6 +120,7 @@ class RunConfig(BaseConfig):
 
     mixture: Mixture | None = None  # in place of tasks
     estimates_per_task: int = 50  # that a worker makes before it draws another task of the mixture
+    tasks_per_family: int = 1  # of the mixture, that a worker trains in a row
     problem: Problem = Problem()
     optimizer: LearnedOptimizer = learned_optimizers.FactoredMLP()
     validation: Validation = Validation()
@@ -129,10 +130,9 @@ class RunConfig(BaseConfig):
             raise InputError(f"a mixture and tasks are given, {self.tasks[0]!r}; leave one out")
         if not self.mixture and not self.tasks:
             raise InputError("tasks is empty; name at least one, see `metaopt tasks list`")
-        if self.estimates_per_task < 1:
-            raise InputError(
-                f"estimates_per_task is {self.estimates_per_task}; it must be at least 1"
-            )
+        for name in ("estimates_per_task", "tasks_per_family"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
         hidden_size = getattr(self.optimizer, "hidden_size", 1)
         if hidden_size < 1:
             raise InputError(f"optimizer.hidden_size is {hidden_size}; it must be at least 1")
@@ -178,6 +178,7 @@ class RunConfig(BaseConfig):
             self.problem_of(NO_FAMILY),
             self.estimates_per_task,
             self.seed,
+            self.tasks_per_family,
             self.horizon.bounds()[1] if self.needs_loss_scales else None,
         )
 

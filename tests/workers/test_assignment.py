@@ -43,6 +43,18 @@ def test_workers_draw_tasks_of_their_own():
     assert rounds[0] != [other.at(0, 2 * i).task for i in range(30)]
 
 
+def test_a_worker_can_keep_to_a_family_and_draws_each_as_often():
+    mixture = Mixture(("mlp_family*3", "mlp_ae_family"))
+    stream = dataclasses.replace(STREAM, mixture=mixture, tasks_per_family=4)
+    rounds = [stream.task(0, i) for i in range(100)]
+    blocks = [{task.partition("_seed")[0] for task in rounds[i : i + 4]} for i in range(0, 100, 4)]
+    assert all(len(families) == 1 for families in blocks)
+    assert set.union(*blocks) == {"mlp_family", "mlp_ae_family"}
+    assert len(set(rounds)) > 70
+    alone = dataclasses.replace(stream, tasks_per_family=1)
+    assert [alone.task(0, i) for i in range(0, 100, 4)] == rounds[::4]
+
+
 def test_a_worker_trains_what_is_assigned_and_goes_on_from_a_snapshot():
     worker = SPEC.build()
     results = [worker.compute(WEIGHTS) for _ in range(5)]
