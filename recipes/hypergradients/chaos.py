@@ -85,7 +85,7 @@ def draw(outcome: Outcome, figure: Figure) -> None:
     size.legend()
     for axes in (loss, size):
         axes.axvline(outcome["results"]["agrees_up_to_log_rate"], color="0.6", linestyle=":")
-        axes.set_xlabel("log of the learning rate; they agree up to the dotted line")
+        axes.set_xlabel("log of the learning rate; dotted: the last that agrees")
         axes.grid(alpha=0.3)
 
 

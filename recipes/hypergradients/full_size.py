@@ -28,11 +28,10 @@ import tyro
 import weight_penalties
 from classification import Digits
 from outcome import File
-from tuning import tuned
+from tuning import problem_of, tuned
 
 from metaopt import hyperparameters
 from metaopt.estimators import GradientEstimator
-from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.learner import OuterStep
 from metaopt.outer_optimizer import OuterOptimizer
 from taskset.base import Dataset
@@ -57,12 +56,6 @@ def _of(
 ) -> Preset:
     family: Any = problem_of(estimator).family
     return Preset(estimator, optimizer, num_outer_steps, published, family.shapes())
-
-
-def problem_of(estimator: GradientEstimator) -> HyperparameterTraining:
-    """Its problem, which here always is of hyper-parameters."""
-    assert isinstance(estimator.problem, HyperparameterTraining)
-    return estimator.problem
 
 
 SMALL_START = math.exp(-4)

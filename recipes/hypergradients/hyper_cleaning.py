@@ -15,7 +15,7 @@ import numpy as np
 from classification import Classifier, Digits, cross_entropies, whole
 from matplotlib.figure import Figure
 from outcome import Outcome, command
-from tuning import trained, tuned
+from tuning import problem_of, trained, tuned
 
 from metaopt import dynamics
 from metaopt.domains import Budget
@@ -68,8 +68,8 @@ def estimator(family: Digits, training: Weighted, num_steps: int) -> FullBackpro
 def run() -> Outcome:
     """The weights, which labels they take for wrong, and accuracies with and without them."""
     method = estimator(FAMILY, Weighted(FAMILY.num_train), NUM_STEPS)
-    problem, data = method.problem, method.problem.load_data()
-    assert isinstance(problem, HyperparameterTraining)
+    problem = problem_of(method)
+    data = problem.load_data()
     learned = tuned(method, OPTIMIZER, NUM_OUTER_STEPS)["weights"]
     clean = dataclasses.replace(FAMILY, wrong_labels=0).load_data()
     wrong = whole(data, "train")["label"] != whole(clean, "train")["label"]

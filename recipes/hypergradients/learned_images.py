@@ -15,7 +15,7 @@ import numpy as np
 from classification import Digits, penalty, whole
 from matplotlib.figure import Figure
 from outcome import Outcome, command, draw_maps
-from tuning import trained, tuned
+from tuning import problem_of, trained, tuned
 
 from metaopt import dynamics
 from metaopt.domains import Positive
@@ -60,8 +60,8 @@ def estimator(family: Digits) -> FullBackprop:
 def run() -> Outcome:
     """The images, how well they teach, and how they look beside the mean of each digit."""
     method = estimator(FAMILY)
-    problem, data = method.problem, method.problem.load_data()
-    assert isinstance(problem, HyperparameterTraining)
+    problem = problem_of(method)
+    data = problem.load_data()
     meta_params = tuned(method, OPTIMIZER, NUM_OUTER_STEPS)
     images = np.asarray(meta_params["images"])
     real, labels = whole(data, "outer_valid").values()
@@ -73,19 +73,18 @@ def run() -> Outcome:
         pairs = zip(images[:, kept], means[:, kept], strict=True)
         return [float(np.corrcoef(*pair)[0, 1]) for pair in pairs]
 
-    def accuracy(meta_params: object) -> float:
-        params = trained(problem, meta_params, NUM_STEPS)
+    def accuracy(images: np.ndarray) -> float:
+        params = trained(problem, {**meta_params, "images": jnp.asarray(images)}, NUM_STEPS)
         return FAMILY.classifier.accuracy(params, whole(data, "test"))
 
+    apart = images - images.mean(0)  # without what all ten have in common
     return {
         "results": {
-            "test_accuracy": accuracy(meta_params),
-            "of_ten_examples": accuracy({**meta_params, "images": jnp.asarray(firsts)}),
+            "test_accuracy": accuracy(images),
+            "of_what_differs": accuracy(apart),
+            "of_ten_examples": accuracy(firsts),
             "correlations_with_means": correlations(images, means),
-            # What all ten have in common teaches nothing, so it is left at what it happens to be.
-            "correlations_of_what_differs": correlations(
-                images - images.mean(0), means - means.mean(0)
-            ),
+            "correlations_of_what_differs": correlations(apart, means - means.mean(0)),
             "negative_pixels": int(np.sum(images < 0)),
         },
         "images": images,

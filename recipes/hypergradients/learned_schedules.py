@@ -15,7 +15,7 @@ import numpy as np
 from classification import Digits, whole
 from matplotlib.figure import Figure
 from outcome import Outcome, command
-from tuning import trained, tuned
+from tuning import problem_of, trained, tuned
 
 from metaopt.estimators import ReversibleBackprop
 from metaopt.horizons import Fixed
@@ -54,8 +54,8 @@ WEIGHTS = slice(1, None, 2)  # of the tensors; the bias of a layer comes before 
 def run() -> Outcome:
     """What was learned, and the training it makes."""
     method, key = estimator(FAMILY, NUM_TASKS), jax.random.key(0)
-    problem, data = method.problem, method.problem.load_data()
-    assert isinstance(problem, HyperparameterTraining)
+    problem = problem_of(method)
+    data = problem.load_data()
     scales = []
 
     def note(step: OuterStep, _: object) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from classification import Digits, penalty, whole
 from matplotlib.figure import Figure
 from outcome import Outcome, command
-from tuning import params_in, trained, tuned
+from tuning import params_in, problem_of, trained, tuned
 
 from metaopt import dynamics
 from metaopt.domains import Between, Positive
@@ -64,8 +64,8 @@ def estimator(family: Digits, every: int) -> OnlineForwardMode:
 def run() -> Outcome:
     """Where the hyper-parameters go, and how accurate the networks of three runs are."""
     method, classifier = estimator(FAMILY, EVERY), FAMILY.classifier
-    problem, data = method.problem, method.problem.load_data()
-    assert isinstance(problem, HyperparameterTraining)
+    problem = problem_of(method)
+    data = problem.load_data()
     valid = whole(data, "outer_valid")
     like = jax.eval_shape(classifier.init, jax.random.key(0))
     paths: dict[str, list[object]] = {name: [] for name in problem.hyperparameters()}

@@ -71,7 +71,7 @@ def _save(figure: Figure, path: pathlib.Path) -> None:
     """A picture of few bytes, for documents."""
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=80)
-    Image.open(drawn).convert("RGB").quantize(64).save(path, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,12 @@ from workers.local import InProcessPool
 from workers.worker import WorkerSpec
 
 
+def problem_of(estimator: GradientEstimator) -> HyperparameterTraining:
+    """Its problem, which in these recipes always is of hyper-parameters."""
+    assert isinstance(estimator.problem, HyperparameterTraining)
+    return estimator.problem
+
+
 def tuned(
     estimator: GradientEstimator,
     optimizer: OuterOptimizer,
@@ -24,8 +30,7 @@ def tuned(
     seed: int = 0,
 ) -> MetaParams:
     """The meta-parameters after `num_steps` outer steps, by one worker in this process."""
-    problem = estimator.problem
-    assert isinstance(problem, HyperparameterTraining)
+    problem = problem_of(estimator)
     pool = InProcessPool([WorkerSpec(0, "task", estimator, seed)])
     learner = Learner(optimizer, num_steps)
     start = learner.init(problem.start(problem.load_data(), jax.random.key(seed)))

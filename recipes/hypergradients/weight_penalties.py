@@ -17,7 +17,7 @@ import numpy as np
 from classification import Digits, whole
 from matplotlib.figure import Figure
 from outcome import Outcome, command, draw_maps
-from tuning import trained, tuned
+from tuning import problem_of, trained, tuned
 
 from metaopt import dynamics
 from metaopt.domains import Positive
@@ -62,8 +62,8 @@ def estimator(family: Digits, num_steps: int, batches: Literal["sampled", "whole
 def run() -> Outcome:
     """The penalties, and losses with them, with the best single one and with that of the start."""
     method, key = estimator(FAMILY, NUM_STEPS, "whole"), jax.random.key(0)
-    problem, data = method.problem, method.problem.load_data()
-    assert isinstance(problem, HyperparameterTraining)
+    problem = problem_of(method)
+    data = problem.load_data()
     free = problem.start(data, key)
 
     def losses(meta_params: object) -> dict[str, float]:
