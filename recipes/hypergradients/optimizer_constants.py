@@ -27,7 +27,7 @@ from metaopt.horizons import Fixed
 from metaopt.hyperparameter_training import HyperparameterTraining, Training, Values
 from metaopt.hyperparameters import Hyperparameter, Hyperparameters
 from metaopt.inner_problem import OptimizerTraining
-from metaopt.learned_optimizers import FactoredMLP
+from metaopt.learned_optimizers import FactoredMLP, MetaParams
 from metaopt.learner import Learner, OuterStep, meta_train
 from metaopt.outer_optimizer import OuterOptimizer
 from taskset.families.mlp import MLPFamily
@@ -68,43 +68,48 @@ class ByExport(Training):
         return optimizer.as_optax(found.meta_params, num_steps=NUM_STEPS)
 
 
+def loss_after(problem: HyperparameterTraining, meta_params: MetaParams) -> float:
+    """Mean of four runs, whose seeds are not tuned on."""
+    data, key = problem.load_data(), jax.random.key(0)
+    task, batch = problem.family.sample(data, key), data.whole("test")
+    ends = [trained(problem, meta_params, NUM_STEPS, seed) for seed in range(1000, 1004)]
+    return float(np.mean([task.loss(params, batch, key) for params in ends]))
+
+
+def tuned_at(path: pathlib.Path) -> Outcome:
+    """Losses of the optimizer at `path` before and after, and of the grid."""
+    problem = HyperparameterTraining(NEW, ByExport(str(path)))
+    method = ForwardMode(problem, 4, Fixed(NUM_STEPS), normalization="log")
+    paths: dict[str, list[object]] = {name: [] for name in problem.hyperparameters()}
+
+    def note(step: OuterStep, _: object) -> None:
+        for name, value in problem.values(step.state.meta_params).items():
+            paths[name].append(value)
+
+    begun = hyperparameters.start(problem.hyperparameters(), jax.random.key(0))
+    learned = tuned(method, OPTIMIZER, NUM_OUTER_STEPS, note)
+    at = lambda multiplier: {**begun, "step_multiplier": jnp.float32(np.log(multiplier))}
+    grid = [loss_after(problem, at(multiplier)) for multiplier in GRID]
+    best = int(np.argmin(grid))
+    return {
+        "results": {
+            "test_loss_before": loss_after(problem, begun),
+            "test_loss_after": loss_after(problem, learned),
+            "best_of_grid": grid[best],
+            "multiplier_of_grid": GRID[best],
+            **{name: path[-1] for name, path in paths.items()},
+        },
+        "grid": grid,
+        "paths": paths,
+    }
+
+
 def run() -> Outcome:
-    """Losses before and after, and of the grid, at the ends of runs that were not tuned on."""
+    """What `tuned_at` says of a newly meta-trained one."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "export"
         meta_trained(path)
-        problem = HyperparameterTraining(NEW, ByExport(str(path)))
-        method = ForwardMode(problem, 4, Fixed(NUM_STEPS), normalization="log")
-        data, key = problem.load_data(), jax.random.key(0)
-        path_of: dict[str, list[object]] = {name: [] for name in problem.hyperparameters()}
-
-        def note(step: OuterStep, _: object) -> None:
-            for name, value in problem.values(step.state.meta_params).items():
-                path_of[name].append(value)
-
-        def loss(meta_params: object) -> float:
-            losses = []
-            for seed in range(1000, 1004):
-                params = trained(problem, meta_params, NUM_STEPS, seed)
-                task = NEW.sample(data, key)
-                losses.append(float(task.loss(params, data.whole("test"), key)))
-            return float(np.mean(losses))
-
-        begun = hyperparameters.start(problem.hyperparameters(), key)
-        learned = tuned(method, OPTIMIZER, NUM_OUTER_STEPS, note)
-        grid = [loss({**begun, "step_multiplier": jnp.float32(np.log(x))}) for x in GRID]
-        best = int(np.argmin(grid))
-        return {
-            "results": {
-                "test_loss_before": loss(begun),
-                "test_loss_after": loss(learned),
-                "best_of_grid": grid[best],
-                "multiplier_of_grid": GRID[best],
-                **{name: values[-1] for name, values in path_of.items()},
-            },
-            "grid": grid,
-            "paths": path_of,
-        }
+        return tuned_at(path)
 
 
 def draw(outcome: Outcome, figure: Figure) -> None:

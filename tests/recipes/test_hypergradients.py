@@ -3,15 +3,24 @@
 import chaos
 import full_size
 import hyper_cleaning
+import jax
 import learned_images
 import learned_schedules
 import numpy as np
 import online_tuning
+import optimizer_constants
 import overfitted_validation
 import pytest
 import response_slope
 import task_sharing
+import tuned_dropout
 import weight_penalties
+
+from metaopt import exports
+from metaopt.hyperparameter_training import HyperparameterTraining
+from metaopt.learned_optimizers import FactoredMLP
+
+KEY = jax.random.key(0)
 
 
 @pytest.mark.slow
@@ -105,3 +114,17 @@ def test_the_published_sizes_can_be_planned():
     found = {name: full_size.plan(preset) for name, preset in full_size.PRESETS.items()}
     sizes = {name: plan["hyper-parameters"] for name, plan in found.items()}
     assert sizes == NUM_HYPERPARAMETERS
+
+
+def test_a_learned_optimizer_has_constants_to_tune(tmp_path):
+    exports.export(tmp_path / "export", FactoredMLP(), FactoredMLP().init(KEY))
+    training = optimizer_constants.ByExport(str(tmp_path / "export"))
+    problem = HyperparameterTraining(optimizer_constants.NEW, training)
+    # It raises for those that do not reach the outer loss.
+    assert len(problem.start(problem.load_data(), KEY)) == 2
+
+
+def test_dropout_can_be_tuned():
+    method = tuned_dropout.estimator(tuned_dropout.FAMILY, 0.35, centred=True)
+    experiment = full_size.Preset(method, tuned_dropout.OPTIMIZER, 1, "")
+    assert full_size.plan(experiment)["hyper-parameters"] == 2  # and its scale
