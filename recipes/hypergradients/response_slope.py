@@ -5,7 +5,7 @@
 Ridge regression, whose best response to the logarithm of its penalty has a closed form; a linear
 response is fitted at one penalty, under normal perturbations of three scales. MacKay et al. 2019
 (https://arxiv.org/abs/1903.03088): where the scale is too small the value is right and the slope is
-noise, where it is too wide both are those of a line through a curve.
+not, where it is too wide both are those of a line through a curve.
 """
 
 import dataclasses
@@ -80,11 +80,12 @@ class Ridge(Training):
         return optax.chain(optax.clip_by_global_norm(5.0), optax.sgd(0.005, momentum=0.9))
 
 
-def best_response(train: Batch, log_penalty: jax.Array) -> jax.Array:
-    """The minimum at a penalty, [DIM]."""
-    x, y = train["x"], train["y"]
-    matrix = x.T @ x / len(y) + jnp.exp(log_penalty) * jnp.eye(DIM)
-    return jnp.linalg.solve(matrix, x.T @ y / len(y))
+def best_response(train: Batch, log_penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """The minimum at a penalty, [DIM], and its derivative by the logarithm of the penalty."""
+    x, y = np.asarray(train["x"]), np.asarray(train["y"])
+    matrix = x.T @ x / len(y) + np.exp(log_penalty) * np.eye(DIM)
+    minimum = np.linalg.solve(matrix, x.T @ y / len(y))
+    return minimum, -np.linalg.solve(matrix, np.exp(log_penalty) * minimum)
 
 
 def run() -> Outcome:
@@ -93,10 +94,10 @@ def run() -> Outcome:
     data = family.load_data()
     valid = lambda params: Regression().loss(params, data.whole("outer_valid"), key)
     exact = lambda log_penalty: best_response(data.whole("train"), log_penalty)
-    slope, hypergradient = jax.jacfwd(exact)(at), jax.grad(lambda p: valid(exact(p)))(at)
-    results: dict[str, object] = {"hypergradient": hypergradient}
+    minimum, slope = (jnp.asarray(x, jnp.float32) for x in exact(LOG_PENALTY))
+    results: dict[str, object] = {"hypergradient": jnp.vdot(jax.grad(valid)(minimum), slope)}
     along = lambda params: jax.vmap(lambda p: valid(params(p)))(jnp.asarray(AROUND, jnp.float32))
-    losses = {"exact": along(exact)}
+    losses = {"exact": [valid(jnp.asarray(exact(p)[0], jnp.float32)) for p in AROUND]}
     for scale in SCALES:
         problem = SelfTuning(family, Ridge(), "whole", scale=scale, tune_scales=False, groups=1)
 

@@ -132,7 +132,7 @@ def draw(outcome: Outcome, figure: Figure) -> None:
     largest = np.abs(sharing).max()
     image = matrix.imshow(sharing, cmap="RdBu_r", vmin=-largest, vmax=largest)
     matrix.set(xlabel="free weights", ylabel="task; 0-2 and 3-5 are alike", title="learned sharing")
-    figure.colorbar(image, ax=matrix)
+    figure.colorbar(image, ax=matrix, label="share")
     kinds = {"separate": "separate", "half_tied": "half tied", "tied": "tied", "learned": "learned"}
     bars.bar(kinds.values(), [outcome["results"][kind] for kind in kinds], color="C0")
     bars.set(ylabel="test loss, mean of the six tasks")

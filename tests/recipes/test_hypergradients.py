@@ -1,5 +1,9 @@
 """Published results of hyper-gradients, at a scale that takes seconds: they have to hold."""
 
+import importlib
+import json
+from pathlib import Path
+
 import chaos
 import full_size
 import hyper_cleaning
@@ -15,12 +19,14 @@ import response_slope
 import task_sharing
 import tuned_dropout
 import weight_penalties
+from matplotlib.figure import Figure
 
 from metaopt import exports
 from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.learned_optimizers import FactoredMLP
 
 KEY = jax.random.key(0)
+RECORDED = Path(__file__).parents[2] / "benchmarks" / "results" / "hypergradient_recipes"
 
 
 @pytest.mark.slow
@@ -128,3 +134,11 @@ def test_dropout_can_be_tuned():
     method = tuned_dropout.estimator(tuned_dropout.FAMILY, 0.35, centred=True)
     experiment = full_size.Preset(method, tuned_dropout.OPTIMIZER, 1, "")
     assert full_size.plan(experiment)["hyper-parameters"] == 2  # and its scale
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.glob("*.json")), ids=lambda path: path.stem)
+def test_recorded_outcomes_can_be_drawn(path):
+    figure = Figure(layout="constrained")
+    importlib.import_module(path.stem).draw(json.loads(path.read_text()), figure)
+    names = [axes.get_ylabel() or axes.get_xlabel() or axes.get_title() for axes in figure.axes]
+    assert names and all(names)
