@@ -39,6 +39,7 @@ COMMANDS = {
     "logs": Entry("job", "Logs", "print what a job has printed"),
     "stop": Entry("job", "Stop", "end a job, with a checkpoint"),
     "runs list": Entry("runs", "RunsList", "list the runs in a folder, and what became of them"),
+    "runs scale": Entry("runs", "RunsScale", "let a run go on with fewer workers, or more again"),
     "runs download": Entry("runs", "RunsDownload", "copy a run at a URL into a folder"),
     "doctor": Entry("doctor", "Doctor", "check this machine, and a small run from end to end"),
     "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned Adam on held-out tasks"),

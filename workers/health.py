@@ -6,6 +6,8 @@
         |                                           |
         +---- quarantined <-- (several in a row) <--+
 
+A worker that a run can do without for now is released: it has no process, and takes no core.
+
 A suspect is asked for a sign of life, which a worker in the middle of an estimate gives: one that
 is slow keeps its state, and one that is frozen or cut off is replaced long before its deadline.
 """
@@ -14,10 +16,10 @@ import collections
 import dataclasses
 import math
 import statistics
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
-State: TypeAlias = Literal["running", "suspect", "restarting", "quarantined"]
-STATES: tuple[State, ...] = ("running", "suspect", "restarting", "quarantined")
+State: TypeAlias = Literal["running", "suspect", "restarting", "quarantined", "released"]
+STATES: tuple[State, ...] = get_args(State)
 
 MAX_FAILURES = 5  # in a row; then to start a worker again is no cure
 FREE_FAILURES = 2  # in a row; after them a replacement waits
@@ -67,6 +69,11 @@ class Seat:
         """A new process sits down."""
         self.state, self.until, self.probe_due = "restarting", math.inf, math.inf
         self._seconds.clear()
+
+    def is_left(self) -> None:
+        """The process goes, and none comes."""
+        self.state, self.call = "released", None
+        self.until, self.probe_due = math.inf, math.inf
 
     def begins(self, method: str, outer_step: int, now: float) -> None:
         """The worker is called."""

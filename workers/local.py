@@ -13,7 +13,7 @@ from metaopt.aggregate import Dropped, Weights, WorkerResult
 from metaopt.learned_optimizers.base import MetaParams
 from workers.environment import worker_environment
 from workers.health import STATES
-from workers.pool import Pool, check_number
+from workers.pool import Pool, check_number, check_size
 from workers.remote_pool import Died, RemotePool
 from workers.worker import Snapshot, WorkerSpec
 
@@ -25,11 +25,13 @@ class InProcessPool(Pool):
 
     def __init__(self, specs: Sequence[WorkerSpec]):
         self._workers = [spec.build() for spec in specs]
+        self._number = len(specs)  # of those that take part
         self._weights: Weights | None = None
 
     @property
     def states(self) -> Mapping[str, int]:
-        return {state: len(self._workers) * (state == "running") for state in STATES}
+        counts = {"running": self._number, "released": len(self._workers) - self._number}
+        return {state: counts.get(state, 0) for state in STATES}
 
     def broadcast(self, weights: Weights) -> None:
         self._weights = weights
@@ -37,7 +39,7 @@ class InProcessPool(Pool):
     def collect(self) -> Sequence[WorkerResult]:
         if self._weights is None:
             raise RuntimeError("collect() before broadcast(): the workers have no weights yet")
-        return [worker.compute(self._weights) for worker in self._workers]
+        return [worker.compute(self._weights) for worker in self._workers[: self._number]]
 
     def lost(self) -> Sequence[Dropped]:
         return ()
@@ -49,6 +51,10 @@ class InProcessPool(Pool):
         check_number(snapshots, len(self._workers))
         for worker, snapshot in zip(self._workers, snapshots, strict=True):
             worker.restore(snapshot, meta_params)
+
+    def resize(self, number: int) -> None:
+        check_size(number, len(self._workers))
+        self._number = number
 
     def close(self) -> None:
         self._workers = []

@@ -45,6 +45,14 @@ class Pool(abc.ABC):
         return self.states["running"] + self.states["suspect"]
 
     @abc.abstractmethod
+    def resize(self, number: int) -> None:
+        """Goes on with the first `number` workers; the others are released until they are wanted.
+
+        What a released worker was computing counts as lost. Raises `InputError` unless there are so
+        many workers, and one at least.
+        """
+
+    @abc.abstractmethod
     def close(self) -> None:
         """Ends the workers. To close twice is allowed."""
 
@@ -66,4 +74,12 @@ def check_number(snapshots: Sequence[Snapshot], num_workers: int) -> None:
         raise InputError(
             f"saved were the states of {len(snapshots)} workers, and this run has {num_workers}; "
             f"resume with {len(snapshots)} workers"
+        )
+
+
+def check_size(number: int, num_workers: int) -> None:
+    """Raises `InputError` unless a pool of `num_workers` can go on with `number`."""
+    if not 1 <= number <= num_workers:
+        raise InputError(
+            f"{number} workers are wanted; the run can have from 1 to workers.number, {num_workers}"
         )

@@ -15,7 +15,7 @@ from taskset.errors import InputError
 from workers import wire
 from workers.health import MAX_FAILURES, STATES, Patience, Seat
 from workers.host import PROBE, Raised
-from workers.pool import Pool, check_number
+from workers.pool import Pool, check_number, check_size
 from workers.worker import Snapshot, WorkerSpec
 
 logger = logging.getLogger(__name__)
@@ -121,6 +121,15 @@ class RemotePool(Pool):
         self._await_workers()
         like = self._publish(wire.pack(meta_params))
         self._answer("restore", {worker: (snapshots[worker], like) for worker in self._idle})
+
+    def resize(self, number: int) -> None:
+        check_size(number, len(self._seats))
+        for worker, seat in enumerate(self._seats):
+            if worker < number and seat.state == "released":
+                self._start(worker)
+            elif worker >= number and seat.state != "released":
+                self._forget(worker, "lost")
+                seat.is_left()
 
     def _await_workers(self) -> None:
         """Waits for enough workers the first time; then for any."""
@@ -251,16 +260,10 @@ class RemotePool(Pool):
             self._ask("snapshot", {worker: ()})
 
     def _replace(self, worker: int, cause: Cause, reason: str) -> None:
-        seat, task = self._seats[worker], self._specs[worker].task
-        call = seat.answers()
-        if worker in self._computing:
-            assert self._last_weights is not None
-            staleness = self._last_weights.outer_step - call.outer_step
-            self._lost.append(Dropped(cause, worker, task, staleness))
-        logger.warning("worker %d (%s) is replaced: %s", worker, task, reason)
-        self._computing.discard(worker)
-        self._moving.pop(worker, None)
-        self._stop(worker)
+        seat = self._seats[worker]
+        self._forget(worker, cause)
+        seat.answers()
+        logger.warning("worker %d (%s) is replaced: %s", worker, self._specs[worker].task, reason)
         if cause != "preempted" and seat.fails(time.monotonic()):
             self._check_hope(reason)
             logger.warning(
@@ -268,6 +271,18 @@ class RemotePool(Pool):
             )
         else:
             self._start(worker)
+
+    def _forget(self, worker: int, cause: Cause) -> None:
+        """Ends a worker's process, and counts what it was computing."""
+        if worker in self._computing:
+            call = self._seats[worker].call
+            assert call is not None and self._last_weights is not None
+            staleness = self._last_weights.outer_step - call.outer_step
+            self._lost.append(Dropped(cause, worker, self._specs[worker].task, staleness))
+        self._computing.discard(worker)
+        self._idle.discard(worker)
+        self._moving.pop(worker, None)
+        self._stop(worker)
 
     def _check_hope(self, reason: str) -> None:
         """Raises `RuntimeError` when too many workers are beyond hope.

@@ -4,6 +4,7 @@ config.toml      the resolved configuration; `metaopt train --config`, or tune, 
 metrics.jsonl    one record per outer step
 tensorboard/     the same for TensorBoard
 checkpoints/     to go on from, and to evaluate and export
+workers_wanted   of `metaopt runs scale`: how many workers to go on with
 hyperparameters.json   of `metaopt tune`: what it came to
 """
 
@@ -38,6 +39,10 @@ class RunFolder(NamedTuple):
     @property
     def config(self) -> Path:
         return self.path / "config.toml"
+
+    @property
+    def workers_wanted(self) -> Path:
+        return self.path / "workers_wanted"
 
     @property
     def metrics(self) -> Path:
@@ -91,6 +96,21 @@ def write_config(folder: RunFolder, run: BaseConfig) -> None:
     partial = folder.config.with_suffix(".part")
     checkpoint.write_durably(partial, run.to_toml().encode())
     partial.replace(folder.config)
+
+
+def want_workers(folder: RunFolder, number: int) -> None:
+    """Asks a run that goes on to do so with `number` workers."""
+    partial = folder.workers_wanted.with_suffix(".part")
+    checkpoint.write_durably(partial, f"{number}\n".encode())
+    partial.replace(folder.workers_wanted)
+
+
+def wanted_workers(folder: RunFolder) -> int | None:
+    """What `want_workers` asked for; None before it ever did."""
+    try:
+        return int(folder.workers_wanted.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def open_existing(path: Path) -> RunFolder:

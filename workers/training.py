@@ -17,7 +17,7 @@ from metaopt.learner import OuterState, OuterStep, meta_train
 from metaopt.normalize import LossScale
 from taskset import catalog
 from taskset.errors import InputError
-from workers import validation
+from workers import run_folder, validation
 from workers.assignment import BASELINES
 from workers.base_config import BaseConfig
 from workers.config import RunConfig
@@ -49,6 +49,7 @@ class Training:
         self._best, self._upload = best, upload
         self._guard, self._watched = config.chaos_guard(), Watched()
         self._last_time = 0.0
+        self._num_workers = config.workers.number
         self._unsaved: OSError | None = None  # why the last checkpoint could not be written
 
     def run(self, state: OuterState) -> Interrupts:
@@ -90,8 +91,17 @@ class Training:
         due = _is_due(step, self._config.checkpoint.every, last)
         if stop or new_best or due or self._unsaved:
             self._save(done.state)
+        self._resize()
         self._last_time = time.monotonic()  # the next outer step begins here
         return stop
+
+    def _resize(self) -> None:
+        """Goes on with as many workers as `metaopt runs scale` asked for."""
+        wanted = run_folder.wanted_workers(self._folder)
+        if wanted is not None and wanted != self._num_workers:
+            logger.warning("goes on with %d workers", wanted)
+            self._pool.resize(wanted)
+            self._num_workers = wanted
 
     def _watch(self, done: OuterStep) -> tuple[str, dict[str, Any]]:
         """What the guard says of the gradient of the step, and its record."""

@@ -252,3 +252,14 @@ def test_two_processes_do_not_train_in_one_folder(
         assert _train("--resume", str(run)) == 2
         assert "another process trains in" in capsys.readouterr().err
         assert process.poll() is None
+
+
+def test_a_run_goes_on_with_as_many_workers_as_it_is_told_to(config: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    metrics = run / "metrics.jsonl"
+    running = lambda: telemetry.read(metrics)[-1]["workers"]["running"]
+    with _running(config, run) as process:
+        for number in (1, 2):
+            assert cli.main(["runs", "scale", str(run), str(number)]) == 0
+            _wait_for(process, lambda n=number: running() == n)
+    assert cli.main(["runs", "scale", str(run), "3"]) == 2

@@ -62,6 +62,29 @@ class RunsDownload:
         return 0
 
 
+@dataclasses.dataclass(frozen=True)
+class RunsScale:
+    """Lets a run go on with fewer workers, or with more again, up to its workers.number.
+
+    From its next outer step on. The machines of those that it lets go are free.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    number: Annotated[int, tyro.conf.Positional, tyro.conf.arg(metavar="WORKERS")]
+
+    def run(self) -> int:
+        """Returns 0; raises `InputError` for a number that the run cannot have."""
+        from workers import run_folder
+        from workers.pool import check_size
+
+        folder = run_folder.open_existing(self.folder)
+        table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
+        check_size(self.number, table["workers"]["number"])
+        run_folder.want_workers(folder, self.number)
+        print(f"{self.folder} goes on with {self.number} workers")
+        return 0
+
+
 def _record(folder: Any) -> dict[str, Any]:
     """What is known of one run; `age` are seconds since it wrote something."""
     from metaopt import checkpoint
