@@ -171,9 +171,9 @@ class Program(NamedTuple):
 def one_setting(setting: Setting) -> dict[str, Any]:
     """The row of a setting."""
     estimator = setting.build(KINDS[setting.optimizer]())
-    program = compiled(estimator)
+    program = compiled(estimator, setting.truncation)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    sgd = compiled(setting.build(PlainSGD()))
+    sgd = compiled(setting.build(PlainSGD()), setting.truncation)
     is_slow = measure.timed(program.call, repeats=1).cpu > SLOW
     timing, sgd_timing = measure.timed_in_turns([program.call, sgd.call], 3 if is_slow else 8)
     added = program.operations.plus(sgd.operations, times=-1.0)
@@ -190,8 +190,8 @@ def one_setting(setting: Setting) -> dict[str, Any]:
     }
 
 
-def compiled(estimator: GradientEstimator) -> Program:
-    """The program of an estimate, which has been called once."""
+def compiled(estimator: GradientEstimator, num_steps: int) -> Program:
+    """The program of an estimate, over `num_steps` inner steps, which has been called once."""
     problem = estimator.problem
     assert isinstance(problem, OptimizerTraining)
     data = problem.load_data()
@@ -211,7 +211,7 @@ def compiled(estimator: GradientEstimator) -> Program:
     assert memory is not None
     return Program(
         call=call,
-        operations=arithmetic.operations(estimator.estimate, *arguments),
+        operations=arithmetic.operations(estimator.estimate, *arguments, turns=num_steps),
         compile_seconds=compile_seconds,
         temporary=memory.temp_size_in_bytes,
     )
