@@ -25,7 +25,7 @@ from typing import Any, Literal, Self
 import jax
 import jax.numpy as jnp
 
-from metaopt import estimators, horizons, learned_optimizers
+from metaopt import estimators, exports, horizons, learned_optimizers
 from metaopt.corruption import Corruption
 from metaopt.estimators.base import GradientEstimator
 from metaopt.horizons import Horizon
@@ -122,6 +122,7 @@ class RunConfig(BaseConfig):
     estimates_per_task: int = 50  # that a worker makes before it draws another task of the mixture
     problem: Problem = Problem()
     optimizer: LearnedOptimizer = learned_optimizers.FactoredMLP()
+    start_from: str | None = None  # an export, whose meta-parameters the run begins at
     validation: Validation = Validation()
 
     def __post_init__(self) -> None:
@@ -195,6 +196,9 @@ class RunConfig(BaseConfig):
         )
 
     def first_meta_params(self, key: Key) -> MetaParams:
+        """Raises `InputError` where `start_from` is no sound export of such an optimizer."""
+        if self.start_from is not None:
+            return exports.meta_params_for(self.optimizer, self.start_from)
         return self.optimizer.init(key)
 
     def subject(self) -> Mapping[str, str]:
