@@ -54,25 +54,28 @@ class Rates(NamedTuple):
         return sum(count / rate for count, rate in zip(operations, self, strict=True))
 
 
-def operations(function: Callable[..., Any], *arguments: Any) -> Operations:
-    """The operations of `function` of these arguments. Nothing is computed."""
-    return _of_program(jax.make_jaxpr(function)(*arguments).jaxpr)
+def operations(function: Callable[..., Any], *arguments: Any, turns: int) -> Operations:
+    """The operations of `function` of these arguments. Nothing is computed.
+
+    `turns` are those of every `while`, which does not say how many it takes.
+    """
+    return _of_program(jax.make_jaxpr(function)(*arguments).jaxpr, turns)
 
 
-def _of_program(program: Jaxpr) -> Operations:
+def _of_program(program: Jaxpr, turns: int) -> Operations:
     total = Operations()
     for equation in program.eqns:
-        total = total.plus(_of_equation(equation))
+        total = total.plus(_of_equation(equation, turns))
     return total
 
 
-def _of_equation(equation: JaxprEqn) -> Operations:
+def _of_equation(equation: JaxprEqn, turns: int) -> Operations:
     name = equation.primitive.name
-    parts = [_of_program(part) for part in _programs(equation)]
+    parts = [_of_program(part, turns) for part in _programs(equation)]
     if name == "cond":
         return max(parts, key=sum)
     if parts:
-        times = equation.params["length"] if name == "scan" else 1  # of a `while`, one is known
+        times = {"scan": equation.params.get("length"), "while": turns}.get(name, 1)
         return Operations().plus(Operations(*map(sum, zip(*parts, strict=True))), times)
     size = math.prod(_shape(equation.outvars[0]))
     if name == "dot_general":

@@ -46,5 +46,15 @@ def report(title: str, rows: Sequence[dict[str, Any]], path: pathlib.Path | None
     for row in rows:
         table.add_row(*[f"{x:,.3g}" if isinstance(x, float) else str(x) for x in row.values()])
     rich.console.Console(width=160).print(table)
+    save(title, rows, path)
+
+
+def save(title: str, rows: Sequence[dict[str, Any]], path: pathlib.Path | None) -> None:
+    """Writes `rows` to `path` as JSON, if there is one."""
     if path is not None:
         path.write_text(json.dumps({"title": title, "rows": rows}, indent=2) + "\n")
+
+
+def saved_rows(path: pathlib.Path | None) -> list[dict[str, Any]]:
+    """The rows of an earlier run; none without its file."""
+    return json.loads(path.read_text())["rows"] if path is not None and path.exists() else []

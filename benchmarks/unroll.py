@@ -6,7 +6,8 @@
 A step is one step of inner training of one task (of one sign, for evolution strategies), batch
 128, horizon 1,000 in staggered truncations; whole runs are as long as a truncation. Each setting
 runs in a process of its own, which is what a worker is: one core, one thread (`NPROC=1`);
-`--threads 2` and so on give it more. The whole table takes many hours; the flags choose a part.
+`--threads 2` and so on give it more. The whole table takes many hours; the flags choose a part, and
+FILE, which every row goes into at once, has the rows that need not be measured again.
 
 steps/s, steps/CPU-s   per second of wall time (best call) and of CPU time (median call)
 SGD share              share of CPU time that remains with SGD in the place of the learned
@@ -49,6 +50,7 @@ from taskset.data.arrays import ArrayDataset
 from taskset.families.mlp import MLPClassification, plain_mlp
 
 NUM_EXAMPLES = 10_000
+SLOW = 3.0  # CPU seconds; an estimate that takes longer is repeated less
 ESTIMATORS: dict[str, type[GradientEstimator]] = {
     kind.__name__: kind
     for kind in (
@@ -134,12 +136,17 @@ def main(
     threads: int = 1,
     json: pathlib.Path | None = None,
 ) -> None:
-    """Runs every combination and reports them together."""
-    rows = []
+    """Runs every combination that is not in the file, and reports all that is there then."""
+    title = f"Unrolls, batch 128, {threads} thread(s), {os.cpu_count()} cores"
+    rows = measure.saved_rows(json)
     for chosen in itertools.product(optimizers, estimators, models, tasks, truncations):
-        rows.append(in_own_process(Setting(*chosen, remat), threads))
+        setting = Setting(*chosen, remat)
+        if any(row.items() >= dataclasses.asdict(setting).items() for row in rows):
+            continue
+        rows.append(in_own_process(setting, threads))
         print(rows[-1], flush=True)
-    measure.report(f"Unrolls, batch 128, {threads} thread(s), {os.cpu_count()} cores", rows, json)
+        measure.save(title, rows, json)
+    measure.report(title, rows, json)
 
 
 def in_own_process(setting: Setting, threads: int) -> dict[str, Any]:
@@ -164,10 +171,11 @@ class Program(NamedTuple):
 def one_setting(setting: Setting) -> dict[str, Any]:
     """The row of a setting."""
     estimator = setting.build(KINDS[setting.optimizer]())
-    program = compiled(estimator)
+    program = compiled(estimator, setting.truncation)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    sgd = compiled(setting.build(PlainSGD()))
-    timing, sgd_timing = measure.timed_in_turns([program.call, sgd.call], repeats=8)
+    sgd = compiled(setting.build(PlainSGD()), setting.truncation)
+    is_slow = measure.timed(program.call, repeats=1).cpu > SLOW
+    timing, sgd_timing = measure.timed_in_turns([program.call, sgd.call], 3 if is_slow else 8)
     added = program.operations.plus(sgd.operations, times=-1.0)
     floor = sgd_timing.cpu + arithmetic.rates().seconds(added)
     return {
@@ -182,8 +190,8 @@ def one_setting(setting: Setting) -> dict[str, Any]:
     }
 
 
-def compiled(estimator: GradientEstimator) -> Program:
-    """The program of an estimate, which has been called once."""
+def compiled(estimator: GradientEstimator, num_steps: int) -> Program:
+    """The program of an estimate, over `num_steps` inner steps, which has been called once."""
     problem = estimator.problem
     assert isinstance(problem, OptimizerTraining)
     data = problem.load_data()
@@ -203,7 +211,7 @@ def compiled(estimator: GradientEstimator) -> Program:
     assert memory is not None
     return Program(
         call=call,
-        operations=arithmetic.operations(estimator.estimate, *arguments),
+        operations=arithmetic.operations(estimator.estimate, *arguments, turns=num_steps),
         compile_seconds=compile_seconds,
         temporary=memory.temp_size_in_bytes,
     )

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from metaopt.estimators.base import Estimate
+from metaopt.learned_optimizers.base import MetaParams
 
 
 class GradientNoise(NamedTuple):
@@ -22,6 +23,12 @@ class GradientNoise(NamedTuple):
     clearest: float  # standard errors that the mean of some coordinate is from 0; the greatest
 
 
+def squared_norm(tree: MetaParams) -> float:
+    """The squared Euclidean norm of all leaves together, added up in float64."""
+    leaves = (np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree))
+    return sum(float(np.sum(np.square(leaf))) for leaf in leaves)
+
+
 def gradient_noise(estimate: Estimate) -> GradientNoise:
     """The noise of an estimate of one worker, or of the weighted mean over many.
 
@@ -32,10 +39,9 @@ def gradient_noise(estimate: Estimate) -> GradientNoise:
     num = float(estimate.weight)
     if num < 2:
         return GradientNoise(*[np.nan] * len(GradientNoise._fields))
-    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(estimate.gradient)]
-    squared_norm = sum(float(np.sum(np.square(leaf))) for leaf in leaves)
-    variance = (float(estimate.metrics["squared_norms"]) - num * squared_norm) / (num - 1)
-    signal = squared_norm - variance / num
+    squared_size = squared_norm(estimate.gradient)
+    variance = (float(estimate.metrics["squared_norms"]) - num * squared_size) / (num - 1)
+    signal = squared_size - variance / num
     with np.errstate(divide="ignore", invalid="ignore"):
         return GradientNoise(
             variance,

@@ -30,7 +30,7 @@ import safetensors.numpy
 from metaopt import golden, model_card
 from metaopt.checkpoint import write_durably
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
-from metaopt.learned_optimizers.base import meta_param_shapes
+from metaopt.learned_optimizers.base import meta_param_shapes, named_leaves
 from metaopt.learned_optimizers.wrappers import AccumulatorDtype, wrapped
 from taskset.errors import InputError, unknown_name
 
@@ -84,7 +84,7 @@ def export(
     check_new(path)
     if KINDS.get(type(optimizer).__name__) is not type(optimizer):
         raise unknown_name("learned optimizer to export", type(optimizer).__name__, KINDS)
-    arrays = _checked(_named(meta_params), optimizer, "the meta-parameters")
+    arrays = _checked(named_leaves(meta_params), optimizer, "the meta-parameters")
     config = _config(optimizer, arrays, provenance)
     reference = golden.inputs()
     reference |= golden.trajectory(optimizer.as_optax(meta_params), reference)
@@ -194,14 +194,25 @@ def read(path: str | os.PathLike[str]) -> Exported:
     if config["sha256"].get(MODEL) != hashlib.sha256((path / MODEL).read_bytes()).hexdigest():
         raise InputError(f"{path / MODEL} does not have its checksum in {CONFIG}: it was changed")
     shapes = meta_param_shapes(optimizer)
-    leaves = [jnp.asarray(arrays[name]) for name in _named(shapes)]
+    leaves = [jnp.asarray(arrays[name]) for name in named_leaves(shapes)]
     meta_params = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     return Exported(optimizer, meta_params, config["provenance"])
 
 
+def meta_params_for(optimizer: LearnedOptimizer, path: str | os.PathLike[str]) -> MetaParams:
+    """The meta-parameters in the export at `path`, for `optimizer` to begin at.
+
+    It may be configured otherwise than what was exported, as long as the names and shapes of its
+    meta-parameters are the same; raises `InputError` where they are not, and as `load` does.
+    """
+    exported = read(path)
+    _checked(named_leaves(exported.meta_params), optimizer, f"the meta-parameters of {path}")
+    return exported.meta_params
+
+
 def checksum(meta_params: MetaParams) -> str:
     """The SHA-256 of meta-parameters, as their `model.safetensors` has it."""
-    arrays = {name: np.asarray(leaf) for name, leaf in _named(meta_params).items()}
+    arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(meta_params).items()}
     return hashlib.sha256(safetensors.numpy.save(arrays)).hexdigest()
 
 
@@ -241,17 +252,11 @@ def _build(kind: str, arguments: Mapping[str, Any], file: Path) -> LearnedOptimi
     return optimizer
 
 
-def _named(tree: Any) -> dict[str, Any]:
-    """The leaves of meta-parameters by dotted names."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
-
-
 def _checked(
     arrays: Mapping[str, Any], optimizer: LearnedOptimizer, what: str
 ) -> dict[str, np.ndarray]:
     """`arrays` as numpy, when they are the meta-parameters of `optimizer`; else `InputError`."""
-    wanted = _named(meta_param_shapes(optimizer))
+    wanted = named_leaves(meta_param_shapes(optimizer))
     for name in sorted(set(wanted).symmetric_difference(arrays)):
         verb = "lack" if name in wanted else "have an unknown"
         raise InputError(f"{what} {verb} {name!r}, for {type(optimizer).__name__}")

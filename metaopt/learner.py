@@ -13,6 +13,7 @@ from metaopt.estimators.base import Estimate
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
 from metaopt.outer_optimizer import OuterOptimizer
+from metaopt.trained_part import keep_part, which_are_part
 
 MAX_EMPTY_ROUNDS = 100  # then something is broken, and waiting longer would only hide it
 
@@ -28,16 +29,22 @@ class OuterState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Learner:
-    """Moves the meta-parameters along estimates."""
+    """Moves the meta-parameters along estimates.
+
+    Those that `train` does not name stay as they are, to the bit, and the optimizer sees no
+    gradient of them. Evolution strategies perturb them like the others.
+    """
 
     optimizer: OuterOptimizer = OuterOptimizer()
     num_steps: int = 1000  # outer steps of the whole run; learning-rate schedules end there
     accumulate: int = 1  # rounds of results that one outer step is made of
+    train: tuple[str, ...] = ()  # names of meta-parameters, see `metaopt.trained_part`; empty: all
 
     def init(
         self, meta_params: MetaParams, loss_scales: Mapping[str, LossScale] = {}
     ) -> OuterState:
-        """The state before the first outer step."""
+        """The state before the first outer step. Raises `InputError` for unknown names to train."""
+        which_are_part(meta_params, self.train)
         opt_state = self.optimizer.build(self.num_steps).init(meta_params)
         return OuterState(0, meta_params, opt_state, loss_scales)
 
@@ -50,11 +57,13 @@ class Learner:
 @jax.jit(static_argnums=0)
 def _apply(learner: Learner, estimate: Estimate, opt_state: Any, meta_params: MetaParams):
     optimizer = learner.optimizer.build(learner.num_steps)
+    trained = which_are_part(meta_params, learner.train)
+    gradient = keep_part(estimate.gradient, trained)
     with jax.numpy_dtype_promotion("standard"):  # optax raises float to the power of int
         updates, opt_state = optimizer.update(
-            estimate.gradient, opt_state, meta_params, value=estimate.meta_loss
+            gradient, opt_state, meta_params, value=estimate.meta_loss
         )
-        return optax.apply_updates(meta_params, updates), opt_state
+        return optax.apply_updates(meta_params, keep_part(updates, trained)), opt_state
 
 
 class WorkerPool(Protocol):

@@ -9,13 +9,14 @@ import dataclasses
 import inspect
 import math
 import re
+from typing import Literal, TypeAlias, get_args
 
 import optax
 
 from metaopt import exports
 from taskset.errors import InputError, unknown_name
 
-SCHEDULES = ("constant", "cosine", "linear")
+Schedule: TypeAlias = Literal["constant", "cosine", "linear"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class OuterOptimizer:
 
     name: str = "adam"  # an optax optimizer that takes `learning_rate`
     learning_rate: float = 1e-3  # at its peak
-    schedule: str = "constant"
+    schedule: Schedule = "constant"
     warmup_steps: int = 0  # outer steps
     final_fraction: float = 0.0
     weight_decay: float = 0.0
@@ -44,8 +45,8 @@ class OuterOptimizer:
     def __post_init__(self) -> None:
         if self.name not in optimizer_names():
             raise unknown_name("optax optimizer", self.name, optimizer_names())
-        if self.schedule not in SCHEDULES:
-            raise unknown_name("schedule", self.schedule, SCHEDULES)
+        if self.schedule not in get_args(Schedule):
+            raise unknown_name("schedule", self.schedule, get_args(Schedule))
         for option, _ in self.options:
             if option not in _numeric_options(self.name):
                 raise unknown_name(

@@ -13,11 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-import jax
-import numpy as np
-
 from metaopt.aggregate import WorkerResult, weighted_mean
-from metaopt.diagnostics import gradient_noise
+from metaopt.diagnostics import gradient_noise, squared_norm
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterStep
 from taskset.errors import InputError
@@ -169,8 +166,7 @@ def scalars(record: Record, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 def global_norm(tree: MetaParams) -> float:
     """The Euclidean norm of all leaves together, added up in float64."""
-    squares = (np.sum(np.square(np.asarray(leaf, np.float64))) for leaf in jax.tree.leaves(tree))
-    return math.sqrt(sum(squares))
+    return math.sqrt(squared_norm(tree))
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -67,11 +67,12 @@ def main(
             begun = time.process_time()
             found = outer_training.train([estimator], fresh(seed), seed, num_steps, setting, outer)
             losses = np.asarray(found.losses)
+            at_the_end = float(np.mean(losses[-50:]))
             row = {
                 "outer optimizer": name,
                 "seed": seed,
                 "steps to 1": steps_to(losses),
-                "last 50": float(np.mean(losses[-50:])),
+                "last 50": at_the_end if np.isfinite(at_the_end) else None,
                 "CPU seconds": time.process_time() - begun,
             }
             print(row, flush=True)

@@ -25,7 +25,7 @@ from typing import Any, Literal, Self
 import jax
 import jax.numpy as jnp
 
-from metaopt import estimators, horizons, learned_optimizers
+from metaopt import estimators, exports, horizons, learned_optimizers
 from metaopt.corruption import Corruption
 from metaopt.estimators.base import GradientEstimator
 from metaopt.horizons import Horizon
@@ -123,6 +123,7 @@ class RunConfig(BaseConfig):
     tasks_per_family: int = 1  # of the mixture, that a worker trains in a row
     problem: Problem = Problem()
     optimizer: LearnedOptimizer = learned_optimizers.FactoredMLP()
+    start_from: str | None = None  # an export, whose meta-parameters the run begins at
     validation: Validation = Validation()
 
     def __post_init__(self) -> None:
@@ -196,6 +197,9 @@ class RunConfig(BaseConfig):
         )
 
     def first_meta_params(self, key: Key) -> MetaParams:
+        """Raises `InputError` where `start_from` is no sound export of such an optimizer."""
+        if self.start_from is not None:
+            return exports.meta_params_for(self.optimizer, self.start_from)
         return self.optimizer.init(key)
 
     def subject(self) -> Mapping[str, str]:

@@ -75,6 +75,12 @@ def meta_param_shapes(optimizer: LearnedOptimizer) -> MetaParams:
         raise InputError(f"{optimizer} cannot be built; an argument is wrong") from error
 
 
+def named_leaves(tree: MetaParams) -> dict[str, Any]:
+    """The leaves of meta-parameters by dotted names."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
 def transformation(
     init: Callable[[Any], Any], update: Callable[..., tuple[Any, Any]]
 ) -> optax.GradientTransformationExtraArgs:

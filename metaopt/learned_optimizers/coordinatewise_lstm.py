@@ -26,7 +26,7 @@ from metaopt.learned_optimizers.base import (
     map_tensors,
     transformation,
 )
-from metaopt.learned_optimizers.network import dense, init_network
+from metaopt.learned_optimizers.network import dense, init_network, stack_features
 from metaopt.learned_optimizers.recurrent import FORGET_BIAS, LSTMState, init_lstm, lstm
 from taskset.base import Key
 
@@ -105,4 +105,4 @@ class CoordinatewiseLSTM(LearnedOptimizer):
         flat = jax.lax.stop_gradient(flat)
         size = jnp.log(jnp.abs(flat) + LOG_EPSILON) / LOG_SCALE
         value = jnp.clip(flat * jnp.exp(LOG_SCALE).astype(flat.dtype), -1.0, 1.0)
-        return jnp.stack([jnp.maximum(size, -1.0), value])
+        return stack_features([jnp.maximum(size, -1.0), value])

@@ -26,7 +26,7 @@ import optax
 
 from metaopt.learned_optimizers.base import accumulator_dtype, zeros_like_params
 from metaopt.learned_optimizers.features import SCALE_EPSILON, FactoredAxes, factored_axes
-from metaopt.learned_optimizers.network import Weights, dense, dense_sums
+from metaopt.learned_optimizers.network import Weights, dense, dense_sums, stack_features
 
 MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
 SECOND_MOMENT_DECAYS = (0.999,)
@@ -270,7 +270,7 @@ def _network_by_matrices(
     features = _features(inputs, extended)
 
     def product(part: dict[int, jax.Array]) -> jax.Array:
-        matrix = jnp.stack([x.reshape(-1) for x in part.values()])
+        matrix = stack_features([x.reshape(-1) for x in part.values()])
         scales = jax.lax.rsqrt(jnp.mean(jnp.square(matrix), axis=1) + SCALE_EPSILON)
         weight = jnp.stack([first[i] for i in part])
         flat = (weight * scales[:, None]).T @ matrix

@@ -68,6 +68,14 @@ def hidden_layers(network: Weights, x: jax.Array) -> jax.Array:
     return x
 
 
+def stack_features(features: Sequence[jax.Array]) -> jax.Array:
+    """[features, n] from arrays [n]: `jnp.stack`, but that of runs side by side is not transposed.
+
+    The axis that `jnp.stack` adds is the first of all under `vmap`, before those of the runs.
+    """
+    return jnp.concatenate([x[None] for x in features])
+
+
 def apply_to_features(
     network: Weights,
     features: Sequence[jax.Array],
@@ -96,7 +104,7 @@ def apply_to_features(
     }
 
     def apply(flat: list[jax.Array]) -> tuple[list[jax.Array], jax.Array]:
-        hidden = hidden_layers(scaled, jnp.stack(flat))
+        hidden = hidden_layers(scaled, stack_features(flat))
         outputs = [last["weight"][:, i] @ hidden + last["bias"][i] for i in range(num_outputs)]
         return outputs, jnp.sum(hidden, axis=1)
 

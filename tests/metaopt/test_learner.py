@@ -17,6 +17,7 @@ from metaopt.learned_optimizers.base import LearnedOptimizer
 from metaopt.learner import MAX_EMPTY_ROUNDS, Learner, meta_train
 from metaopt.normalize import LossScale
 from metaopt.outer_optimizer import OuterOptimizer
+from taskset.errors import InputError
 from taskset.families.quadratic import QuadraticFamily
 from workers.local import InProcessPool
 from workers.worker import WorkerSpec
@@ -73,6 +74,17 @@ def test_one_step_of_gradient_descent_by_hand():
     np.testing.assert_array_equal(after.meta_params["b"], 0.0)
     np.testing.assert_array_equal(before.meta_params["w"], START["w"])
     assert after.loss_scales is scales
+
+
+def test_what_is_not_trained_stays_as_it_is_and_its_gradient_counts_for_nothing():
+    optimizer = OuterOptimizer("sgd", learning_rate=0.25, weight_decay=0.5, clip_norm=1.0)
+    learner = Learner(optimizer, num_steps=10, train=("b",))
+    after = learner.update(learner.init(START), estimate())
+    np.testing.assert_array_equal(after.meta_params["w"], START["w"])
+    # Clipped to 1 by itself; the weight decay is 0.5 * 0.5.
+    np.testing.assert_allclose(after.meta_params["b"], 0.5 - 0.25 * (1.0 + 0.25), rtol=1e-6)
+    with pytest.raises(InputError, match="train 'c'"):
+        Learner(optimizer, train=("c",)).init(START)
 
 
 def test_a_step_out_of_the_domain_is_put_back():

@@ -5,11 +5,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+from metaopt import exports
 from metaopt.estimators import FullES, PersistentES, TruncatedBackprop
 from metaopt.horizons import Fixed, LogUniform
 from metaopt.inner_problem import OptimizerTraining
+from metaopt.learned_optimizers import PerParameterMLP
 from taskset.errors import InputError
 from taskset.mixture import Mixture, split_of
 from workers import config, strict_toml
@@ -263,3 +267,16 @@ def test_bad_mixtures_are_one_line(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         RunConfig.load(path)
+
+
+def test_a_run_begins_at_an_export_of_an_optimizer_with_the_same_meta_parameters(tmp_path):
+    """As the second phase of Celo does at the end of the first."""
+    first = PerParameterMLP(hidden_size=2)
+    meta_params = first.init(jax.random.key(1))
+    exports.export(tmp_path / "first", first, meta_params)
+    begin = lambda **changes: RunConfig(
+        optimizer=dataclasses.replace(first, **changes), start_from=str(tmp_path / "first")
+    ).first_meta_params(jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, begin(step_multiplier=0.01), meta_params)
+    with pytest.raises(InputError, match=r"first: 'layer0.bias' is float32\[2\]"):
+        begin(hidden_size=3)

@@ -88,7 +88,8 @@ def test_never_much_worse_than_the_better_of_the_two(num_steps):
 def test_weights_from_the_same_samples_cost_variance_and_bias_towards_zero():
     """Where samples have heavy tails, those that are far out have little weight.
 
-    The ratio is 1.10 to 1.14 over 1,024 means.
+    The ratio of R5 is 1.11 over 4,096 means in float64 too; over 64 of them, as it was published,
+    it is anything from 0.86 to 1.43.
     """
     keys, theta = jax.random.split(jax.random.key(0), 400), jnp.zeros(2)
     es, backprop, both = np.moveaxis(np.asarray(three_estimates(5)(theta, keys), np.float64), 1, 0)

@@ -146,10 +146,10 @@ def test_small_perturbations_do_not_smooth_the_ridge(stddev, low, high):
     assert low < toy_loss(theta) < high
 
 
-@functools.partial(jax.jit, static_argnames=("estimator", "staleness"))
-def last_loss_of_stale_training(estimator, staleness, key):
+@functools.partial(jax.jit, static_argnames=("estimator", "staleness", "lockstep"))
+def last_loss_of_stale_training(estimator, staleness, key, lockstep):
     """The mean loss at the end, with gradients of `staleness` outer steps ago."""
-    tx = optax.adam(**dict(ADAM[1:]))
+    tx = optax.adam(1e-2, b1=0.99)
     num_steps, num_last = 20_000, 200  # of the last 2,000 steps, every tenth
 
     def outer_step(carry, key):
@@ -162,21 +162,25 @@ def last_loss_of_stale_training(estimator, staleness, key):
     key_init, key_steps = jax.random.split(key)
     theta = jnp.full(2, -4.0)
     past = jnp.broadcast_to(theta, (staleness + 1, 2))
-    start = (past, tx.init(theta), estimator.init(theta, NoData(), key_init))
+    state = estimator.init(theta, NoData(), key_init)
+    if lockstep:
+        state = state._replace(age=jnp.zeros_like(state.age))
+    start = (past, tx.init(theta), state)
     _, thetas = jax.lax.scan(outer_step, start, jax.random.split(key_steps, num_steps))
     return jnp.mean(jax.vmap(toy_loss)(thetas[-10 * num_last :: 10]))
 
 
-# R9: a little staleness is free, much of it destroys. Seeds 3 and 4 give 565 and 565 without it,
-# 566 and 565 for 5 outer steps, 681 and 677 for 50 (published: 581 to 585), 1736 and 1628 for 200.
+# R9: a little staleness is free, much of it destroys. The published figures, 565 for 5 outer steps,
+# 581 to 585 for 50 and 1721 for 200, are of runs that all start together.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("staleness", "low", "high"), [(5, 556, 580), (50, 580, 1000), (200, 1000, 2400)]
+    ("staleness", "lockstep", "low", "high"),
+    [(5, True, 556, 575), (50, True, 572, 592), (50, False, 600, 800), (200, True, 1000, 2400)],
 )
-def test_staleness(staleness, low, high):
+def test_staleness(staleness, lockstep, low, high):
     estimator = PersistentES(ToyRegression(), 50, 10, Fixed(100), stddev=0.3)
     with jax.numpy_dtype_promotion("standard"):
-        loss = last_loss_of_stale_training(estimator, staleness, jax.random.key(3))
+        loss = last_loss_of_stale_training(estimator, staleness, jax.random.key(3), lockstep)
     assert low < loss < high
 
 
