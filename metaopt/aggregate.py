@@ -34,6 +34,7 @@ class WorkerResult(NamedTuple):
     estimate: Estimate
     seconds: float  # wall time of the estimate
     compile_seconds: float = 0.0  # of those, spent on compiling programs
+    explanation: str = ""  # of runs that were not finite, in words
 
 
 class Dropped(NamedTuple):
@@ -43,6 +44,7 @@ class Dropped(NamedTuple):
     worker: int
     task: str
     staleness: int  # outer steps
+    explanation: str = ""  # of results that were not finite, in words
 
 
 class Aggregate(NamedTuple):
@@ -67,7 +69,8 @@ def aggregate(results: Sequence[WorkerResult], outer_step: int, max_staleness: i
         if staleness > max_staleness:
             dropped.append(Dropped("stale", result.worker, result.task, staleness))
         elif not is_usable(result.estimate):
-            dropped.append(Dropped("nonfinite", result.worker, result.task, staleness))
+            of, why = (result.worker, result.task, staleness), result.explanation
+            dropped.append(Dropped("nonfinite", *of, why))
         else:
             used.append(result)
     mean = weighted_mean([result.estimate for result in used]) if used else None

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaopt.aggregate import Weights, WorkerResult
-from metaopt.estimators import devices
+from metaopt.estimators import devices, nonfinite
 from metaopt.estimators.base import Context, GradientEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
@@ -63,6 +63,7 @@ class Worker:
         self.spec = spec
         self._state: Any = None
         self._num_done = 0
+        self._explained = False
         self._data = self._placed(spec.at(0).estimator.problem.load_data())
         self._clock = clock()
 
@@ -94,13 +95,19 @@ class Worker:
                 weights.meta_params, self._state, self._data, key_estimate, context
             )
         result = jax.device_get(result)
+        why = ""
+        if result.metrics["nonfinite_runs"] and not self._explained:
+            why = nonfinite.explain(
+                estimator, weights.meta_params, self._data, key_estimate, context
+            )
+            self._explained = bool(why)  # one is enough, and another takes as long as an estimate
         self._num_done += 1
         seconds = time.perf_counter() - start
         compile_seconds = self._clock.seconds - compiled
         if compile_seconds:
             memory.give_back()  # most of a gigabyte, after a large program
         index, step = self.spec.index, weights.outer_step
-        return WorkerResult(index, task, step, result, seconds, compile_seconds)
+        return WorkerResult(index, task, step, result, seconds, compile_seconds, why)
 
     def snapshot(self) -> Snapshot:
         """A copy of the state, from which `restore` goes on to the same bits."""

@@ -41,7 +41,7 @@ class ForwardMode(DifferentiatedRuns):
         super().__post_init__()
         _check(self)
 
-    def _differentiate(
+    def differentiate(
         self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
     ) -> RunGradient:
         sensitivities.check_memory(

@@ -62,7 +62,7 @@ class ReversibleBackprop(DifferentiatedRuns):
                 "or 0 for no checkpoints"
             )
 
-    def _differentiate(
+    def differentiate(
         self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
     ) -> RunGradient:
         problem = cast(HyperparameterTraining, self.problem)

@@ -119,6 +119,16 @@ def test_the_guard_stops_a_run_that_turns_chaotic(config: Path, caplog):
     assert checkpoint.steps(Path("stopped/checkpoints"))[-1] == last["step"]
 
 
+def test_runs_that_are_not_finite_are_explained(config: Path, caplog):
+    """Rates so long that some of the tasks overflow."""
+    flags = ["--problem.training.learning-rate", "2e5", "--estimator.num-tasks", "6"]
+    assert cli.main(["tune", str(config), "--out", "run", *flags]) == 0
+    first = json.loads((Path("run") / "metrics.jsonl").read_text().splitlines()[0])
+    said = first["explanations"][0]["explanation"]
+    assert "runs: the parameters are finite, and the outer loss of the end is not" in said
+    assert "not finite: learning_rate, penalty" in said and said in caplog.text
+
+
 def configurations() -> list[TuneConfig]:
     """One with each kind."""
     default = TuneConfig()
