@@ -133,8 +133,10 @@ class BaseConfig(abc.ABC):
         devices.check_divides(self.estimator.num_tasks, self.workers.devices)
 
     @classmethod
-    def load(cls, path: Path, overrides: Mapping[str, Any] = {}) -> Self:
-        """The configuration in the file at `path`.
+    def load(
+        cls, path: Path, overrides: Mapping[str, Any] = {}, schema: Schema | None = None
+    ) -> Self:
+        """The configuration in the file at `path`, read by `schema` or else that of the class.
 
         `overrides` are values by dotted key, as "estimator.kind", put in the place of the file's.
         Raises `InputError`, which names the file, for anything that does not fit.
@@ -146,17 +148,22 @@ class BaseConfig(abc.ABC):
         except ValueError as error:
             raise InputError(f"{path} is not TOML: {error}") from error
         try:
-            return cls.from_table(table, overrides)
+            return cls.from_table(table, overrides, schema)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any], overrides: Mapping[str, Any] = {}) -> Self:
+    def from_table(
+        cls,
+        table: Mapping[str, Any],
+        overrides: Mapping[str, Any] = {},
+        schema: Schema | None = None,
+    ) -> Self:
         """The configuration in nested tables, with `overrides` as for `load`."""
         merged = dict(table)
         for key, value in overrides.items():
             merged = _with(merged, key.split("."), value)
-        return strict_toml.from_table(cls, merged, cls.schema, cls())
+        return strict_toml.from_table(cls, merged, schema or cls.schema, cls())
 
     def to_table(self) -> dict[str, Any]:
         """The whole configuration, defaults included, as nested tables."""

@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import time
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,6 @@ from metaopt.learned_optimizers.base import MetaParams
 from taskset.errors import InputError
 from workers.base_config import BaseConfig
 from workers.config import RunConfig
-from workers.tune_config import TuneConfig
 
 RUNS = Path("runs")
 HYPERPARAMETERS = "hyperparameters.json"
@@ -131,10 +131,10 @@ def load_trained(path: Path, step: int | None = None) -> Trained:
 
 def _is_tuning(folder: RunFolder) -> bool:
     try:
-        TuneConfig.load(folder.config)
-    except InputError:
+        table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
+    except ValueError:
         return False
-    return True
+    return "training" in table.get("problem", {})
 
 
 def discard_after(folder: RunFolder, step: int) -> None:

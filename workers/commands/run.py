@@ -20,6 +20,7 @@ from workers.interrupts import Interrupts
 from workers.pool import Pool
 from workers.progress import progress
 from workers.run_folder import RunFolder
+from workers.strict_toml import Schema
 from workers.validation import Best
 
 # What may be otherwise when a run goes on; all the rest makes it what it is.
@@ -120,10 +121,11 @@ def parse(
     arguments: Sequence[str],
     prog: str,
     given: dict[str, Any] = {},
+    schema: Schema | None = None,
 ) -> Command:
     """The command that `arguments` describe: the defaults, then the file, then the flags.
 
-    `given` are values by dotted key that go before those of the file.
+    `given` are values by dotted key that go before those of the file, which is read by `schema`.
     """
     first, rest = flags.take(arguments, r"config|resume|(.+\.)?kind")
     file, resume = (
@@ -134,11 +136,11 @@ def parse(
     path = run_folder.open_existing(resume).config if resume else file
     asked = {**given, **first}
     of = kind.configuration
-    settings = of.load(path, asked) if path else of.from_table({}, asked)
+    settings = of.load(path, asked, schema) if path else of.from_table({}, asked, schema)
     default = kind(config=file, resume=resume, settings=settings)
     command = flags.parse(kind, rest, prog, default)
     if resume and path:
-        _check_unchanged(of.load(path), command.settings)
+        _check_unchanged(of.load(path, {}, schema), command.settings)
     return command
 
 
