@@ -6,14 +6,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from metaopt.estimators.base import Estimate
+from metaopt.estimators.base import Estimate, joined
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
 
 # stale      computed at meta-parameters that are too old
 # nonfinite  not a number, or no usable run
 # late       its worker did not answer in time and was replaced
-# lost       its worker died and was replaced
+# lost       its worker, or one that has another share of the same estimate, died and was replaced
 Cause: TypeAlias = Literal["stale", "nonfinite", "late", "lost"]
 
 
@@ -35,6 +35,7 @@ class WorkerResult(NamedTuple):
     seconds: float  # wall time of the estimate
     compile_seconds: float = 0.0  # of those, spent on compiling programs
     explanation: str = ""  # of runs that were not finite, in words
+    shares: int = 1  # `GradientEstimator.shares`
 
 
 class Dropped(NamedTuple):
@@ -60,7 +61,8 @@ def aggregate(results: Sequence[WorkerResult], outer_step: int, max_staleness: i
 
     A result is dropped as stale when it was computed at meta-parameters more than `max_staleness`
     outer steps old, and as nonfinite when its gradient or meta-loss is not finite or none of its
-    runs was usable. The order makes the sum the same to the bit however results arrived.
+    runs was usable. Shares of one estimate are added up, or dropped where one is missing. The order
+    makes the sum the same to the bit however results arrived.
     """
     used: list[WorkerResult] = []
     dropped: list[Dropped] = []
@@ -73,8 +75,30 @@ def aggregate(results: Sequence[WorkerResult], outer_step: int, max_staleness: i
             dropped.append(Dropped("nonfinite", *of, why))
         else:
             used.append(result)
-    mean = weighted_mean([result.estimate for result in used]) if used else None
+    whole, partial = _whole(used)
+    dropped += [Dropped("lost", r.worker, r.task, outer_step - r.outer_step) for r in partial]
+    used = [result for estimate in whole for result in estimate]
+    mean = weighted_mean([_estimate(results) for results in whole]) if whole else None
     return Aggregate(mean, tuple(used), tuple(dropped))
+
+
+def _whole(
+    results: Sequence[WorkerResult],
+) -> tuple[list[list[WorkerResult]], list[WorkerResult]]:
+    """The results of each estimate that all shares of are there, and the others."""
+    groups: dict[Any, list[WorkerResult]] = {}
+    for index, result in enumerate(results):
+        alone = result.shares == 1
+        group = index if alone else (result.worker // result.shares, result.outer_step)
+        groups.setdefault(group, []).append(result)
+    whole = [group for group in groups.values() if len(group) == group[0].shares]
+    partial = [r for group in groups.values() if len(group) != group[0].shares for r in group]
+    return whole, partial
+
+
+def _estimate(results: Sequence[WorkerResult]) -> Estimate:
+    estimates = [result.estimate for result in results]
+    return joined(estimates) if len(estimates) > 1 else estimates[0]
 
 
 def is_usable(estimate: Estimate) -> bool:

@@ -105,10 +105,12 @@ class BaseConfig(abc.ABC):
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2**32")
-        if len(self.tasks) > self.workers.number:
+        self._check_shares()
+        num_groups = self.workers.number // self.estimator.shares
+        if len(self.tasks) > num_groups:
             raise InputError(
                 f"{len(self.tasks)} tasks for workers.number {self.workers.number}: a worker has "
-                f"one task, so {self.tasks[self.workers.number]!r} would never be trained"
+                f"one task, so {self.tasks[num_groups]!r} would never be trained"
             )
         repeated = [task for task, count in Counter(self.tasks).items() if count > 1]
         if repeated:
@@ -120,6 +122,19 @@ class BaseConfig(abc.ABC):
             )
         for task in self.tasks:
             catalog.build(task)
+
+    def _check_shares(self) -> None:
+        shares, number = self.estimator.shares, self.workers.number
+        if number % shares:
+            raise InputError(
+                f"estimator.workers is {shares}, which does not divide workers.number, {number}; "
+                f"use {-(-number // shares) * shares} workers"
+            )
+        if shares > 1 and self.workers.mode == "asynchronous":
+            raise InputError(
+                f"estimator.workers is {shares}, and their shares are of the same outer step; use "
+                "workers.mode 'synchronous'"
+            )
 
     def _check_estimator(self) -> None:
         for name in ("num_tasks", "truncation"):
@@ -210,7 +225,8 @@ class BaseConfig(abc.ABC):
     @property
     def assignment(self) -> tuple[str, ...]:
         """The task of each worker."""
-        return tuple(self.tasks[i % len(self.tasks)] for i in range(self.workers.number))
+        groups = (i // self.estimator.shares for i in range(self.workers.number))
+        return tuple(self.tasks[group % len(self.tasks)] for group in groups)
 
     def stream(self) -> TaskStream | None:
         """Where the tasks of workers come from, when they are not named."""

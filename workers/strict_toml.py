@@ -57,7 +57,9 @@ def to_table(value: Any, schema: Schema, cls: type | None = None) -> dict[str, A
 
     `cls` is the class that the field is declared as, when it is an abstract one.
     """
-    table: dict[str, Any] = {"kind": _name(value, cls, schema)} if cls in schema.kinds else {}
+    table: dict[str, Any] = {}
+    if cls is not None and cls in schema.kinds:
+        table["kind"] = _name(value, cls, schema)
     for name, annotation in fields_of(type(value), schema).items():
         table[name] = _plain(getattr(value, name), annotation, schema)
     return table

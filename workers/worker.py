@@ -56,7 +56,7 @@ class Worker:
 
     What it draws depends on the seed of the run, the outer step, its index, and how many estimates
     it has done: not on where or when it runs, and never again on the same for a worker that was
-    started anew.
+    started anew. Workers with shares of one estimate draw the same.
     """
 
     def __init__(self, spec: WorkerSpec):
@@ -81,12 +81,14 @@ class Worker:
             self._data = self._placed(estimator.problem.load_shard(self._num_done))
         init, estimate = programs(_program(estimator), self.spec.num_devices)
         scale = weights.loss_scales.get(task) or self._loss_scale(task)
-        context = Context(np.array(weights.outer_step, np.int32), scale)
+        group, share = divmod(self.spec.index, estimator.shares)
+        context = Context(np.array(weights.outer_step, np.int32), scale, np.int32(share))
         key_init, key_estimate = _keys(
             np.uint32(self.spec.seed),
             np.uint32(weights.outer_step),
-            np.uint32(self.spec.index),
-            np.uint32(self._num_done),
+            np.uint32(group),
+            # Shares are of the same runs, even where one of the workers was started anew.
+            np.uint32(self._num_done if estimator.shares == 1 else 0),
         )
         with memory.no_collection():
             if begins:
@@ -107,7 +109,9 @@ class Worker:
         if compile_seconds:
             memory.give_back()  # most of a gigabyte, after a large program
         index, step = self.spec.index, weights.outer_step
-        return WorkerResult(index, task, step, result, seconds, compile_seconds, why)
+        return WorkerResult(
+            index, task, step, result, seconds, compile_seconds, why, estimator.shares
+        )
 
     def snapshot(self) -> Snapshot:
         """A copy of the state, from which `restore` goes on to the same bits."""

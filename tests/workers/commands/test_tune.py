@@ -93,7 +93,7 @@ IMPLICIT = ["Implicit", "--estimator.horizon.kind", "Endless"]
 ESTIMATORS = {
     "reversible": ["ReversibleBackprop", "--estimator.precision", "int32"],
     "implicit": [*IMPLICIT, "--problem.training.tuned", "penalty"],
-    "forward": ["ForwardMode", "--estimator.chunk", "2"],
+    "forward": ["ForwardMode", "--estimator.chunk", "2", "--estimator.workers", "2"],
     "es": ["FullES", "--estimator.objective", "final"],
     "online": ["OnlineForwardMode", "--estimator.horizon.kind", "Endless"],
     "self_tuning": [
@@ -228,6 +228,7 @@ def test_what_is_no_training_is_refused(own: Path, refusal, kind, message):
 
 
 REFUSED = {
+    "shares": (["--estimator.kind", "ForwardMode", "--estimator.workers", "3"], "use 3 workers"),
     "tensors": (["--problem.training.num-tensors", "3"], "num_tensors is 3, and the task has 1"),
     "names": (["--problem.training.tuned", "rate"], "tuned has 'rate'; names are learning_rate"),
     "tasks": (["--tasks", "quadratic", "nonsense"], "nonsense"),
