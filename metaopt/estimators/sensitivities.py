@@ -99,13 +99,14 @@ def gradient(
     direct_and_real = jax.grad(of_real, argnums=(0, 1), has_aux=True)
     (direct, of_state), aux = direct_and_real(meta_params, real_leaves(run.state))
     flat, unravel = ravel_pytree(direct)
-    units = jax.vmap(lambda unit: ravel_pytree(unit)[0])(along)
-    times = lambda x, y: jnp.matmul(x, y, precision="highest")
-    slopes = times(units, flat)
+    # Chosen, not multiplied: what is not finite stays where it is.
+    chosen = jax.vmap(lambda unit: ravel_pytree(unit)[0])(along) > 0  # [num_columns, size]
+    slopes = jnp.sum(jnp.where(chosen, flat[None], 0), axis=1)
     for column, slope in zip(run.columns, of_state, strict=True):
-        indirect = times(column.reshape(len(units), -1), slope.reshape(-1))
+        rows = column.reshape(len(chosen), -1)
+        indirect = jnp.matmul(rows, slope.reshape(-1), precision="highest")
         slopes = slopes + indirect.astype(flat.dtype)
-    return unravel(times(slopes, units)), aux
+    return unravel(jnp.sum(jnp.where(chosen, slopes[:, None], 0), axis=0)), aux
 
 
 def check_memory(
