@@ -4,7 +4,8 @@
 
 The problem is an MLP 64-256-256-10 on digits, 85,002 parameters, minibatches of 50, damped momentum
 of 0.9; the hyper-parameters are 6 penalties, one a tensor, so that every method has them. One run
-behind each hyper-gradient.
+behind each hyper-gradient. What FILE has already is not measured again, if it is by this script: so
+a run that was stopped goes on.
 
 seconds   CPU time of the median call, all threads together; compiled before
 compile   CPU seconds; nothing is cached
@@ -13,6 +14,8 @@ copies    memory, in copies of the parameters: temporary, by the compiler's own 
 """
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 import time
 from typing import Annotated, Any
@@ -42,6 +45,7 @@ FAMILY = taskset.build("mlp:dataset=digits,hidden=256x256,batch_size=50")
 TRAINING = Schedules(1, 6, ("penalty",), learning_rate=0.2, penalty=1e-4, damped=True)
 PROBLEM = HyperparameterTraining(FAMILY, TRAINING)
 PARAMETERS = 85_002
+TITLE = "Hyper-gradients, MLP 64-256-256-10"
 REPEATS = {100: 3}  # of the calls of short runs; 1 of others
 
 
@@ -89,21 +93,37 @@ def row(name: str, num_steps: int, estimator: GradientEstimator) -> dict[str, An
 def main(
     steps: tuple[int, ...] = (100, 400, 1600),
     only: str = "",
-    json: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    file: Annotated[pathlib.Path | None, tyro.conf.arg(name="json", metavar="FILE")] = None,
     picture: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Measures every method whose name has `only` in it, for every number of steps."""
     jax.config.update("jax_enable_compilation_cache", False)
-    rows = []
+    rows = measured(file)
     for num_steps in steps:
         for name, estimator in methods(num_steps).items():
-            if only in name:
+            if only in name and (name, num_steps) not in {(r["method"], r["steps"]) for r in rows}:
                 rows.append(row(name, num_steps, estimator))
                 print(rows[-1], flush=True)
                 jax.clear_caches()
-    measure.report("Hyper-gradients, MLP 64-256-256-10", rows, json)
+                if file:
+                    file.write_text(json.dumps(record(rows), indent=2) + "\n")
+    measure.report(TITLE, rows, None)
     if picture:
         draw(rows, picture)
+
+
+def record(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What FILE holds."""
+    script = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
+    return {"title": TITLE, "script": script, "rows": rows}
+
+
+def measured(file: pathlib.Path | None) -> list[dict[str, Any]]:
+    """The rows of `file` that this very script wrote."""
+    if not file or not file.exists():
+        return []
+    found = json.loads(file.read_text())
+    return found["rows"] if found == record(found["rows"]) else []
 
 
 def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:

@@ -6,14 +6,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from metaopt.estimators.base import Estimate
+from metaopt.estimators.base import Estimate, joined
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
 
 # stale      computed at meta-parameters that are too old
 # nonfinite  not a number, or no usable run
 # late       its worker did not answer in time and was replaced
-# lost       its worker died and was replaced
+# lost       its worker, or one that has another share of the same estimate, died and was replaced
 # preempted  its worker's machine was taken away
 # raised     its worker raised an exception and was replaced
 # malformed  not a result at these meta-parameters; its worker was replaced
@@ -38,6 +38,8 @@ class WorkerResult(NamedTuple):
     seconds: float  # wall time of the estimate
     compile_seconds: float = 0.0  # of those, spent on compiling programs
     memory_bytes: int = 0  # resident, of the worker's process
+    explanation: str = ""  # of runs that were not finite, in words
+    shares: int = 1  # `GradientEstimator.shares`
 
 
 class Dropped(NamedTuple):
@@ -47,6 +49,7 @@ class Dropped(NamedTuple):
     worker: int
     task: str
     staleness: int  # outer steps
+    explanation: str = ""  # of results that were not finite, in words
 
 
 class Aggregate(NamedTuple):
@@ -70,7 +73,8 @@ def aggregate(
 
     A result is dropped as stale when it was computed at meta-parameters more than `max_staleness`
     outer steps old, and as nonfinite when its gradient or meta-loss is not finite or none of its
-    runs was usable. The order makes the sum the same to the bit however results arrived.
+    runs was usable. Shares of one estimate are added up, or dropped where one is missing. The order
+    makes the sum the same to the bit however results arrived.
     """
     used: list[WorkerResult] = []
     dropped: list[Dropped] = []
@@ -79,12 +83,35 @@ def aggregate(
         if staleness > max_staleness:
             dropped.append(Dropped("stale", result.worker, result.task, staleness))
         elif not is_usable(result.estimate):
-            dropped.append(Dropped("nonfinite", result.worker, result.task, staleness))
+            of, why = (result.worker, result.task, staleness), result.explanation
+            dropped.append(Dropped("nonfinite", *of, why))
         else:
             used.append(result)
-    factors = [staleness_decay ** (outer_step - result.outer_step) for result in used]
-    mean = weighted_mean([result.estimate for result in used], factors) if used else None
+    whole, partial = _whole(used)
+    dropped += [Dropped("lost", r.worker, r.task, outer_step - r.outer_step) for r in partial]
+    used = [result for estimate in whole for result in estimate]
+    factors = [staleness_decay ** (outer_step - results[0].outer_step) for results in whole]
+    mean = weighted_mean([_estimate(results) for results in whole], factors) if whole else None
     return Aggregate(mean, tuple(used), tuple(dropped))
+
+
+def _whole(
+    results: Sequence[WorkerResult],
+) -> tuple[list[list[WorkerResult]], list[WorkerResult]]:
+    """The results of each estimate that all shares of are there, and the others."""
+    groups: dict[Any, list[WorkerResult]] = {}
+    for index, result in enumerate(results):
+        alone = result.shares == 1
+        group = index if alone else (result.worker // result.shares, result.outer_step)
+        groups.setdefault(group, []).append(result)
+    whole = [group for group in groups.values() if len(group) == group[0].shares]
+    partial = [r for group in groups.values() if len(group) != group[0].shares for r in group]
+    return whole, partial
+
+
+def _estimate(results: Sequence[WorkerResult]) -> Estimate:
+    estimates = [result.estimate for result in results]
+    return joined(estimates) if len(estimates) > 1 else estimates[0]
 
 
 def is_usable(estimate: Estimate) -> bool:

@@ -110,17 +110,19 @@ class Averages(abc.ABC):
         Of `params` only shapes and dtypes are used, here as in the others.
         """
 
+    def after(
+        self, gradients: Any, averages: tuple[Any, ...], step: jax.Array, params: Params
+    ) -> tuple[Any, ...]:
+        """What `averages` become with a gradient."""
+        decays = self.decays(step, params)
+        added = self.contributions(gradients, step, params)
+        join = lambda decay, old, new: decay * old + new
+        entries = zip(decays, averages, added, strict=True)
+        return tuple(jax.tree.map(join, *entry) for entry in entries)
+
     def update(self, gradients: Any, state: AveragesState, params: Params, **extra_args: Any):
         del extra_args
-        averages = tuple(
-            jax.tree.map(lambda decay, old, new: decay * old + new, *trees)
-            for trees in zip(
-                self.decays(state.step, params),
-                state.averages,
-                self.contributions(gradients, state.step, params),
-                strict=True,
-            )
-        )
+        averages = self.after(gradients, state.averages, state.step, params)
         updates = self.direction(averages, state.step, params)
         return updates, AveragesState(state.step + 1, averages)
 

@@ -127,10 +127,7 @@ def meta_train(
         if result.estimate is None:
             empty_rounds += 1
             if empty_rounds == MAX_EMPTY_ROUNDS:
-                raise RuntimeError(
-                    f"outer step {state.step}: no usable result in {empty_rounds} rounds; "
-                    f"the last were dropped as {[d.cause for d in (dropped + lost)[-5:]]}"
-                )
+                raise RuntimeError(_nothing_usable(state.step, dropped + lost))
             continue
         state = learner.update(state, result.estimate)
         state = state._replace(meta_params=project(state.meta_params))
@@ -139,3 +136,12 @@ def meta_train(
         if stop:
             break
     return state
+
+
+def _nothing_usable(step: int, dropped: Sequence[Dropped]) -> str:
+    causes = [loss.cause for loss in dropped[-5:]]
+    explained = [loss.explanation for loss in dropped if loss.explanation]
+    return (
+        f"outer step {step}: no usable result in {MAX_EMPTY_ROUNDS} rounds; "
+        f"the last were dropped as {causes}{''.join(f'; {text}' for text in explained[-1:])}"
+    )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from metaopt.aggregate import WorkerResult, weighted_mean
+from metaopt.aggregate import Dropped, WorkerResult, weighted_mean
 from metaopt.diagnostics import gradient_noise, squared_norm
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterStep
@@ -114,6 +114,7 @@ def step_record(
     used, estimate = done.aggregate.used, done.aggregate.estimate
     assert estimate is not None  # or there would have been no outer step
     dropped = (*done.aggregate.dropped, *done.lost)
+    explained = [result for result in (*used, *dropped) if result.explanation]
     age = [done.state.step - 1 - result.outer_step for result in used]
     return {
         "step": done.state.step,
@@ -132,8 +133,13 @@ def step_record(
         "effective_staleness": _mean_age(age, used),
         "tasks": _by_task(used),
         "dropped": dict(Counter(loss.cause for loss in dropped)),
-        "losses": [loss._asdict() for loss in dropped],
+        "losses": [_of(loss, "cause", "worker", "task", "staleness") for loss in dropped],
+        "explanations": [_of(result, "worker", "task", "explanation") for result in explained],
     }
+
+
+def _of(result: WorkerResult | Dropped, *names: str) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in names}
 
 
 def _mean_age(age: Sequence[int], used: Sequence[WorkerResult]) -> float:

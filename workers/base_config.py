@@ -134,10 +134,12 @@ class BaseConfig(abc.ABC):
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2**32")
-        if len(self.tasks) > self.workers.number:
+        self._check_shares()
+        num_groups = self.workers.number // self.estimator.shares
+        if len(self.tasks) > num_groups:
             raise InputError(
                 f"{len(self.tasks)} tasks for workers.number {self.workers.number}: a worker has "
-                f"one task, so {self.tasks[self.workers.number]!r} would never be trained"
+                f"one task, so {self.tasks[num_groups]!r} would never be trained"
             )
         repeated = [task for task, count in Counter(self.tasks).items() if count > 1]
         if repeated:
@@ -154,6 +156,19 @@ class BaseConfig(abc.ABC):
         for task in self.tasks:
             catalog.build(task)
 
+    def _check_shares(self) -> None:
+        shares, number = self.estimator.shares, self.workers.number
+        if number % shares:
+            raise InputError(
+                f"estimator.workers is {shares}, which does not divide workers.number, {number}; "
+                f"use {-(-number // shares) * shares} workers"
+            )
+        if shares > 1 and self.workers.mode == "asynchronous":
+            raise InputError(
+                f"estimator.workers is {shares}, and their shares are of the same outer step; use "
+                "workers.mode 'synchronous'"
+            )
+
     def _check_estimator(self) -> None:
         for name in ("num_tasks", "truncation"):
             value = getattr(self.estimator, name, 1)
@@ -166,8 +181,10 @@ class BaseConfig(abc.ABC):
         devices.check_divides(self.estimator.num_tasks, self.workers.devices)
 
     @classmethod
-    def load(cls, path: Path, overrides: Mapping[str, Any] = {}) -> Self:
-        """The configuration in the file at `path`.
+    def load(
+        cls, path: Path, overrides: Mapping[str, Any] = {}, schema: Schema | None = None
+    ) -> Self:
+        """The configuration in the file at `path`, read by `schema` or else that of the class.
 
         `overrides` are values by dotted key, as "estimator.kind", put in the place of the file's.
         Raises `InputError`, which names the file, for anything that does not fit.
@@ -179,17 +196,22 @@ class BaseConfig(abc.ABC):
         except ValueError as error:
             raise InputError(f"{path} is not TOML: {error}") from error
         try:
-            return cls.from_table(table, overrides)
+            return cls.from_table(table, overrides, schema)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any], overrides: Mapping[str, Any] = {}) -> Self:
+    def from_table(
+        cls,
+        table: Mapping[str, Any],
+        overrides: Mapping[str, Any] = {},
+        schema: Schema | None = None,
+    ) -> Self:
         """The configuration in nested tables, with `overrides` as for `load`."""
         merged = dict(table)
         for key, value in overrides.items():
             merged = _with(merged, key.split("."), value)
-        return strict_toml.from_table(cls, merged, cls.schema, cls())
+        return strict_toml.from_table(cls, merged, schema or cls.schema, cls())
 
     def to_table(self) -> dict[str, Any]:
         """The whole configuration, defaults included, as nested tables."""
@@ -236,7 +258,8 @@ class BaseConfig(abc.ABC):
     @property
     def assignment(self) -> tuple[str, ...]:
         """The task of each worker."""
-        return tuple(self.tasks[i % len(self.tasks)] for i in range(self.workers.number))
+        groups = (i // self.estimator.shares for i in range(self.workers.number))
+        return tuple(self.tasks[group % len(self.tasks)] for group in groups)
 
     def stream(self) -> TaskStream | None:
         """Where the tasks of workers come from, when they are not named."""

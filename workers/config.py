@@ -40,6 +40,7 @@ from taskset.mixture import Mixture, TaskSplit
 from workers import strict_toml
 from workers.assignment import TaskStream
 from workers.base_config import OF_EACH_TASK, BaseConfig, changed_fields
+from workers.strict_toml import Schema
 
 NO_FAMILY = QuadraticFamily()  # stands where a stream will put the family of each task
 
@@ -140,14 +141,19 @@ class RunConfig(BaseConfig):
         super().__post_init__()
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any], overrides: Mapping[str, Any] = {}) -> Self:
+    def from_table(
+        cls,
+        table: Mapping[str, Any],
+        overrides: Mapping[str, Any] = {},
+        schema: Schema | None = None,
+    ) -> Self:
         asked = dict(table)
         if "mixture" in overrides:  # with the values of the file where it has any
             overrides = dict(overrides)
             asked["mixture"] = {**overrides.pop("mixture"), **dict(table.get("mixture", {}))}
         if "mixture" in asked or any(key.startswith("mixture.") for key in overrides):
             asked.setdefault("tasks", [])
-        return super().from_table(asked, overrides)
+        return super().from_table(asked, overrides, schema)
 
     @property
     def assignment(self) -> tuple[str, ...]:

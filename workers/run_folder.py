@@ -13,6 +13,7 @@ import fcntl
 import os
 import shutil
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,6 @@ from metaopt.learned_optimizers.base import MetaParams
 from taskset.errors import InputError
 from workers.base_config import BaseConfig
 from workers.config import RunConfig
-from workers.tune_config import TuneConfig
 
 RUNS = Path("runs")
 HYPERPARAMETERS = "hyperparameters.json"
@@ -173,10 +173,10 @@ def load_trained(path: Path, step: int | None = None) -> Trained:
 def is_tuning(folder: RunFolder) -> bool:
     """Whether `metaopt tune` made the run."""
     try:
-        TuneConfig.load(folder.config)
-    except InputError:
+        table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
+    except ValueError:
         return False
-    return True
+    return "training" in table.get("problem", {})
 
 
 def discard_after(folder: RunFolder, step: int) -> None:

@@ -1,7 +1,8 @@
 """Frozen dataclasses as TOML tables, and back, strictly.
 
 A table has the fields of a dataclass as keys. Where a field is declared as an abstract class, the
-key `kind` of its table names the class that is meant; without it, that of the default is. A field
+key `kind` of its table names the class that is meant; without it, that of the default is. A class
+that the schema does not have is "module:Class", which is read where the schema says how. A field
 that may be None is left out, or "none". Pairs of a name and a value are a sub-table.
 """
 
@@ -9,7 +10,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from taskset.errors import InputError, unknown_name
@@ -24,6 +25,7 @@ class Schema(NamedTuple):
 
     kinds: Mapping[type, Mapping[str, type]]  # by abstract class: what `kind` may name
     unnamed: Mapping[type, Any]  # the value of every field of a type that no table can give
+    own: Mapping[type, Callable[[str], type]] = {}  # what finds "module:Class"; imports it
 
 
 def from_table(
@@ -55,7 +57,9 @@ def to_table(value: Any, schema: Schema, cls: type | None = None) -> dict[str, A
 
     `cls` is the class that the field is declared as, when it is an abstract one.
     """
-    table: dict[str, Any] = {"kind": type(value).__name__} if cls in schema.kinds else {}
+    table: dict[str, Any] = {}
+    if cls is not None and cls in schema.kinds:
+        table["kind"] = _name(value, cls, schema)
     for name, annotation in fields_of(type(value), schema).items():
         table[name] = _plain(getattr(value, name), annotation, schema)
     return table
@@ -82,10 +86,24 @@ def _kind(cls: Any, table: Mapping[str, Any], schema: Schema, default: Any, at: 
     if cls not in schema.kinds:
         return cls
     kinds = schema.kinds[cls]
-    name = table.get("kind", type(default).__name__)
-    if str(name) not in kinds:
-        raise unknown_name(f"{at}.kind", str(name), kinds)
-    return kinds[name]
+    name = str(table.get("kind", "none" if default is None else _name(default, cls, schema)))
+    if name in kinds:
+        return kinds[name]
+    if ":" not in name:
+        raise unknown_name(f"{at}.kind", name, kinds)
+    if cls not in schema.own:
+        raise InputError(
+            f"{at}.kind is {name!r}; code of your own is taken as problem.training, by "
+            "`metaopt tune` on the command line, and nowhere else"
+        )
+    return schema.own[cls](name)
+
+
+def _name(value: Any, cls: type, schema: Schema) -> str:
+    """What `kind` calls the class of `value`."""
+    kind = type(value)
+    known = schema.kinds[cls].get(kind.__name__) is kind
+    return kind.__name__ if known else f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _unnamed(cls: type, schema: Schema) -> dict[str, Any]:

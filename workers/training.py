@@ -80,6 +80,9 @@ class Training:
         step, previous = done.state.step, self._best
         last = step == self._config.learner.num_steps
         record = self._record(done)
+        for why in record["explanations"]:
+            of = step, why["worker"], why["task"]
+            logger.warning("outer step %d, worker %d on %s: %s", *of, why["explanation"])
         if self._guard.action != "off":
             alarm, record["guard"] = self._watch(done)
             stop |= bool(alarm) and self._guard.action == "stop"

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaopt.aggregate import Weights, WorkerResult
-from metaopt.estimators import devices
+from metaopt.estimators import devices, nonfinite
 from metaopt.estimators.base import Context, GradientEstimator
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.normalize import LossScale
@@ -61,13 +61,14 @@ class Worker:
 
     What it draws depends on the seed of the run, the outer step, its index, and how many estimates
     it has done: not on where or when it runs, and never again on the same for a worker that was
-    started anew.
+    started anew. Workers with shares of one estimate draw the same.
     """
 
     def __init__(self, spec: WorkerSpec, num_done: int = 0):
         self.spec = spec
         self._state: Any = None
         self._num_done = num_done
+        self._explained = False
         self._data = self._placed(spec.at(num_done).estimator.problem.load_data())
         self._clock = clock()
 
@@ -86,12 +87,14 @@ class Worker:
             self._data = self._placed(estimator.problem.load_shard(self._num_done))
         init, estimate = programs(_program(estimator), self.spec.num_devices)
         scale = weights.loss_scales.get(task) or self._loss_scale(task)
-        context = Context(np.array(weights.outer_step, np.int32), scale)
+        group, share = divmod(self.spec.index, estimator.shares)
+        context = Context(np.array(weights.outer_step, np.int32), scale, np.int32(share))
         key_init, key_estimate = _keys(
             np.uint32(self.spec.seed),
             np.uint32(weights.outer_step),
-            np.uint32(self.spec.index),
-            np.uint32(self._num_done),
+            np.uint32(group),
+            # Shares are of the same runs, even where one of the workers was started anew.
+            np.uint32(self._num_done if estimator.shares == 1 else 0),
         )
         with memory.no_collection():
             if begins:
@@ -100,14 +103,29 @@ class Worker:
                 weights.meta_params, self._state, self._data, key_estimate, context
             )
         result = jax.device_get(result)
+        why = ""
+        if result.metrics["nonfinite_runs"] and not self._explained:
+            why = nonfinite.explain(
+                estimator, weights.meta_params, self._data, key_estimate, context
+            )
+            self._explained = bool(why)  # one is enough, and another takes as long as an estimate
         self._num_done += 1
         seconds = time.perf_counter() - start
         compile_seconds = self._clock.seconds - compiled
         if compile_seconds:
             memory.give_back()  # most of a gigabyte, after a large program
         index, step = self.spec.index, weights.outer_step
-        resident = memory.resident_bytes()
-        return WorkerResult(index, task, step, result, seconds, compile_seconds, resident)
+        return WorkerResult(
+            index,
+            task,
+            step,
+            result,
+            seconds,
+            compile_seconds,
+            memory_bytes=memory.resident_bytes(),
+            explanation=why,
+            shares=estimator.shares,
+        )
 
     def snapshot(self) -> Snapshot:
         """A copy of the state, from which `restore` goes on to the same bits."""

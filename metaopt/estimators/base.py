@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -34,6 +35,7 @@ class Context(NamedTuple):
 
     outer_step: jax.Array | np.ndarray | np.int32 = np.int32(0)  # [] int32
     loss_scale: LossScale = LossScale()  # of the worker's task
+    share: jax.Array | np.ndarray | np.int32 = np.int32(0)  # [] int32, of those that `shares` are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,11 @@ class GradientEstimator(abc.ABC):
         A run whose loss is not finite has weight 0, is counted in `metrics["nonfinite_runs"]` and
         starts anew at the next call; the other runs do not notice.
         """
+
+    @property
+    def shares(self) -> int:
+        """Workers that compute one estimate together, each `Context.share` of its gradient."""
+        return 1
 
     @property
     @abc.abstractmethod
@@ -121,6 +128,20 @@ def _squared_norms(gradients: MetaParams) -> jax.Array:
     squared_norm = lambda g: jnp.sum(jnp.square(g).reshape(len(g), -1), axis=1)
     of_leaves = [squared_norm(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]
     return jnp.sum(jnp.stack(of_leaves), axis=0)
+
+
+def joined(shares: Sequence[Estimate]) -> Estimate:
+    """The estimate that each of `shares` has a share of the gradient of; numpy float32."""
+    of = lambda name: [np.asarray(share.metrics[name]) for share in shares]
+    add = lambda *xs: np.sum(np.stack(xs), axis=0, dtype=np.float32)
+    metrics = {name: np.max(of(name)) for name in shares[0].metrics}  # what all say of their runs
+    metrics |= {name: add(*of(name)) for name in ("squared_norms", "clear_share")}
+    return Estimate(
+        jax.tree.map(add, *(share.gradient for share in shares)),
+        shares[0].meta_loss,
+        np.min([share.weight for share in shares]),
+        metrics,
+    )
 
 
 def mean_over(usable: jax.Array, values: jax.Array) -> jax.Array:

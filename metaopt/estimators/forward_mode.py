@@ -30,30 +30,46 @@ from taskset.errors import InputError
 class ForwardMode(DifferentiatedRuns):
     """Differentiates the outer loss of the end of `num_tasks` whole runs.
 
-    `estimate` raises `InputError` where the derivatives exceed `memory_budget`.
+    `estimate` raises `InputError` where the derivatives exceed `memory_budget`. With several
+    `workers`, each carries the derivatives of its share of the meta-parameters through the same
+    runs, and the learner adds the shares up.
     """
 
     decay: float = 1.0
     chunk: int = 0  # meta-parameters whose derivatives are advanced together; 0: all
     memory_budget: float = 4.0  # GB, for the derivatives
+    workers: int = 1  # that share the meta-parameters of each estimate between them
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check(self)
+        if self.workers < 1:
+            raise InputError(f"estimator.workers is {self.workers}; it must be at least 1")
 
-    def _differentiate(
+    @property
+    def shares(self) -> int:
+        return self.workers
+
+    def differentiate(
         self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
     ) -> RunGradient:
         sensitivities.check_memory(
-            self.problem, meta_params, data, keys.init, self.num_tasks, self.memory_budget
+            self.problem,
+            meta_params,
+            data,
+            keys.init,
+            self.num_tasks,
+            self.memory_budget,
+            self.shares,
         )
-        begun = sensitivities.start(self.problem, meta_params, data, keys.init, self.chunk)
-        end = _advance(self, meta_params, begun, data, keys.steps, context)
+        along = sensitivities.directions(meta_params, self.shares, context.share)
+        begun = sensitivities.start(self.problem, meta_params, data, keys.init, self.chunk, along)
+        end = _advance(self, meta_params, begun, data, keys.steps, context, along)
 
         def final_loss(meta_params: MetaParams, state):
             return self._final_loss(meta_params, state, data, keys, context)
 
-        gradient, loss = sensitivities.gradient(final_loss, meta_params, end)
+        gradient, loss = sensitivities.gradient(final_loss, meta_params, end, along)
         return RunGradient(gradient, loss, jnp.isfinite(loss) & is_finite(gradient), {})
 
 
@@ -87,7 +103,11 @@ class OnlineForwardMode(TruncatedEstimator):
             self.num_tasks,
             self.memory_budget,
         )
-        return lambda key: sensitivities.start(self.problem, meta_params, data, key, self.chunk)
+        along = sensitivities.directions(meta_params)
+        start = lambda key: sensitivities.start(
+            self.problem, meta_params, data, key, self.chunk, along
+        )
+        return start
 
     def estimate(
         self,
@@ -97,17 +117,19 @@ class OnlineForwardMode(TruncatedEstimator):
         key: Key,
         context: Context = Context(),
     ) -> tuple[Estimate, runs.Run]:
+        along = sensitivities.directions(meta_params)
+
         def one_task(run: runs.Run, key: Key):
             key_start, key_steps, key_loss = jax.random.split(key, 3)
             run = self._restart(run, self._start(meta_params, data), key_start, context)
             keys = jax.random.split(key_steps, self.truncation)
-            after = _advance(self, meta_params, run.state, data, keys, context)
+            after = _advance(self, meta_params, run.state, data, keys, context, along)
 
             def outer_loss(meta_params: MetaParams, inner_state):
                 loss = self.problem.outer_loss(meta_params, inner_state, data, key_loss)
                 return normalize(loss, self.normalization, context.loss_scale), loss
 
-            gradient, loss = sensitivities.gradient(outer_loss, meta_params, after)
+            gradient, loss = sensitivities.gradient(outer_loss, meta_params, after, along)
             # Derivatives that overflowed would stay so: such a run starts anew.
             usable = jnp.isfinite(loss) & is_finite(gradient)
             return runs.advance(run, after, self.truncation, usable), gradient, loss, usable
@@ -125,13 +147,15 @@ def _advance(
     data: Dataset,
     keys: Key,
     context: Context,
+    along: MetaParams,
 ) -> Sensitive:
     """`run` after a step for each of `keys`."""
     problem = estimator.problem.at(context.outer_step)
 
     def step(run: Sensitive, key: Key) -> tuple[Sensitive, None]:
         decay, chunk = estimator.decay, estimator.chunk
-        return sensitivities.advance(problem, meta_params, run, data, key, decay, chunk), None
+        after = sensitivities.advance(problem, meta_params, run, data, key, decay, chunk, along)
+        return after, None
 
     return jax.lax.scan(step, run, keys)[0]
 

@@ -44,7 +44,7 @@ class FullBackprop(DifferentiatedRuns):
                 "use the objective 'final', or TruncatedBackprop"
             )
 
-    def _differentiate(
+    def differentiate(
         self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
     ) -> RunGradient:
         of_run = self._final if self.objective == "final" else self._of_losses

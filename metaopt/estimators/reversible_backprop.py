@@ -19,7 +19,7 @@ from metaopt.inner_problem import InnerState
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.reversible.fixed_point import FORMATS, Precision
 from metaopt.reversible.training import Reals, ReversibleTraining, reversible_dynamics
-from taskset.base import Dataset, Params, Task
+from taskset.base import Dataset, Key, Params, Task
 from taskset.errors import InputError
 
 MAX_DRIFT = 1e-3  # of a parameter within a segment
@@ -62,17 +62,17 @@ class ReversibleBackprop(DifferentiatedRuns):
                 "or 0 for no checkpoints"
             )
 
-    def _differentiate(
+    def differentiate(
         self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
     ) -> RunGradient:
         problem = cast(HyperparameterTraining, self.problem)
         reversible_dynamics(problem, meta_params)  # raises where there are none
 
-        def begin(meta_params: MetaParams) -> tuple[Reals, Task]:
-            state = problem.init(meta_params, data, keys.init)
+        def begin(meta_params: MetaParams, key: Key) -> tuple[Reals, Task]:
+            state = problem.init(meta_params, data, key)
             return Reals(state.params, state.opt_state.averages), state.task
 
-        begun, task = begin(meta_params)
+        begun, task = begin(meta_params, keys.init)
         training = self._training(problem, meta_params, data, task, begun.params, keys)
         with jax.enable_x64(training.x64 or self.precision == "int64"):
             end, back = training.forwards(training.encode(begun))
@@ -84,8 +84,9 @@ class ReversibleBackprop(DifferentiatedRuns):
         )(meta_params, reals)
         with jax.enable_x64(training.x64 or self.precision == "int64"):
             reached, (direct, of_begun), faults = training.backwards(end, back, of_end)
-        # Computed once more, for keeping it would take the memory of another state.
-        begun, pull, _ = jax.vjp(begin, jax.lax.optimization_barrier(meta_params), has_aux=True)
+        # Computed once more, after all else: keeping it would take the memory of another state.
+        again, key, reached = jax.lax.optimization_barrier((meta_params, keys.init, reached))
+        begun, pull, _ = jax.vjp(lambda at: begin(at, key), again, has_aux=True)
         with jax.enable_x64(training.x64 or self.precision == "int64"):
             exact = training.is_start(reached, begun)
         kept_close = exact & (faults.drift <= MAX_DRIFT)

@@ -89,7 +89,7 @@ class DifferentiatedRuns(WholeRunEstimator, abc.ABC):
     ) -> tuple[Estimate, tuple[()]]:
         def one_run(key: Key) -> RunGradient:
             keys = RunKeys.split(key, self._num_steps)
-            return self._differentiate(meta_params, data, keys, context)
+            return self.differentiate(meta_params, data, keys, context)
 
         runs = jax.vmap(one_run)(split_over_tasks(key, self.num_tasks))
         estimate = mean_of_runs(runs.gradient, runs.loss, runs.usable)
@@ -97,7 +97,7 @@ class DifferentiatedRuns(WholeRunEstimator, abc.ABC):
         return estimate._replace(metrics=estimate.metrics | more), state
 
     @abc.abstractmethod
-    def _differentiate(
+    def differentiate(
         self, meta_params: MetaParams, data: Dataset, keys: RunKeys, context: Context
     ) -> RunGradient:
         """The gradient of the run of `keys`."""

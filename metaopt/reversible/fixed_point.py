@@ -31,8 +31,12 @@ class FixedPoint:
 
     @property
     def word(self) -> jnp.dtype:
-        """What bits move to the store in."""
-        return jnp.dtype(f"uint{self.bits // 2}")
+        """What bits move to the store in: no smaller than a digit, so that one step spills one."""
+        return jnp.dtype(f"uint{self.word_bits}")
+
+    @property
+    def word_bits(self) -> int:
+        return self.bits // 4
 
     @property
     def limit(self) -> int:

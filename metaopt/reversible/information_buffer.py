@@ -7,10 +7,12 @@ log2(d / n) bits (Maclaurin et al. 2015, https://arxiv.org/abs/1502.03492, secti
 The buffer of a number is one integer, its head, and words that it spills. All numbers of a tensor
 spill in the same step: a bound of their heads follows from the fractions alone, so the schedule
 does not depend on the data, and nothing is ragged.
+
+Every pass over a tensor writes one array, in its own place, and in a loop over blocks, for a
+compiler that fuses passes computes them from copies.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -18,12 +20,14 @@ import jax.numpy as jnp
 
 from metaopt.reversible.fixed_point import FixedPoint
 
+NUM_BLOCKS = 8  # at most
+
 
 class Buffer(NamedTuple):
     """What a tensor's multiplications would have lost."""
 
     head: jax.Array  # [...] unsigned
-    words: jax.Array  # [num_words + 1, ...] unsigned, of half the bits; the last row is scratch
+    words: jax.Array  # [at least 1, ...] unsigned, of a quarter of the bits
     pointer: jax.Array  # [] int32, words in use
     bound: jax.Array  # [] unsigned, above every head
 
@@ -32,7 +36,7 @@ class Buffer(NamedTuple):
         """A buffer that `num_words` words can be spilled from."""
         return cls(
             jnp.zeros(shape, form.unsigned),
-            jnp.zeros((num_words + 1, *shape), form.word),
+            jnp.zeros((max(num_words, 1), *shape), form.word),
             jnp.zeros((), jnp.int32),
             jnp.ones((), form.unsigned),
         )
@@ -45,16 +49,18 @@ class Buffer(NamedTuple):
     @property
     def is_full(self) -> jax.Array:
         """Whether words were spilled that had no room, [] bool."""
-        return self.pointer >= len(self.words)
+        return self.pointer > len(self.words)
 
 
 def num_words(decays: Sequence[float], form: FixedPoint) -> int:
-    """Words that multiplications by `decays` spill at most."""
-    unit, word_bits = 2.0**-form.of_decays, form.bits // 2
-    bits = sum(-math.log2(max(unit, math.floor(decay / unit) * unit)) for decay in decays)
-    # A bound that was just spilled is rounded up by one in so many, and one in ever more after it.
-    bits += len(decays) * 2.0 ** -(word_bits - form.of_decays - 1) / math.log(2)
-    return max(0, math.ceil((bits + math.log2(len(decays) + 1) - _room(form)) / word_bits)) + 1
+    """Words that multiplications by `decays` spill."""
+    bound, words = 1, 0
+    for decay in decays:
+        if bound > 1 << _room(form):
+            bound, words = (bound >> form.word_bits) + 1, words + 1
+        numerator = max(1, round(decay * 2**form.of_decays))
+        bound = (bound << form.of_decays) // numerator + 1
+    return words
 
 
 def _room(form: FixedPoint) -> int:
@@ -66,37 +72,77 @@ def multiply(
     c: jax.Array, numerator: jax.Array, buffer: Buffer, form: FixedPoint
 ) -> tuple[jax.Array, Buffer, jax.Array]:
     """`c` times numerator / 2^of_decays, the buffer after it, and whether it spilled, [] bool."""
-    k, word_bits = form.of_decays, form.bits // 2
+    k, word_bits = form.of_decays, form.word_bits
     one = jnp.ones((), form.unsigned)
-    head, words, pointer, bound = buffer
-
-    spilled = bound > one << _room(form)
-    # Written in any case: a choice would copy all the words.
-    words = words.at[pointer].set(head.astype(form.word))
-    head = jnp.where(spilled, head >> word_bits, head)
-    bound = jnp.where(spilled, (bound >> word_bits) + one, bound)
-
-    mask = jnp.asarray(2**k - 1, form.signed)
-    head = (head << k) | (c & mask).astype(form.unsigned)
-    bound = bound << k
     base = numerator.astype(form.unsigned)
-    digit = (head % base).astype(form.signed)
-    after = Buffer(head // base, words, pointer + spilled.astype(jnp.int32), bound // base + one)
-    return (c >> k) * numerator + digit, after, spilled
+    spilled, pointer = buffer.bound > one << _room(form), buffer.pointer
+    numbers, heads, words = _blocks(c, buffer)
+
+    def push(index: jax.Array, head: jax.Array) -> jax.Array:
+        # The word is 0 in what is left, but reading it comes after it was written.
+        left = (head - words[pointer, index].astype(form.unsigned)) >> word_bits
+        low = (numbers[index] & jnp.asarray(2**k - 1, form.signed)).astype(form.unsigned)
+        return (jnp.where(spilled, left, head) << k) | low
+
+    def scale(index: jax.Array, number: jax.Array) -> jax.Array:
+        return (number >> k) * numerator + (heads[index] % base).astype(form.signed)
+
+    # Written in any case: a choice would copy all the words.
+    spill = lambda index, word: jnp.where(spilled, heads[index].astype(form.word), word)
+    words = _in_place(spill, words, pointer)
+    heads = _in_place(push, heads)
+    numbers = _in_place(scale, numbers)
+    heads = _in_place(lambda _, head: head // base, heads)
+    bound = jnp.where(spilled, (buffer.bound >> word_bits) + one, buffer.bound)
+    after = Buffer(
+        heads.reshape(c.shape),
+        words.reshape(buffer.words.shape),
+        pointer + spilled.astype(jnp.int32),
+        (bound << k) // base + one,
+    )
+    return numbers.reshape(c.shape), after, spilled
 
 
 def divide(
     c: jax.Array, numerator: jax.Array, buffer: Buffer, spilled: jax.Array, form: FixedPoint
 ) -> tuple[jax.Array, Buffer]:
     """Undoes the `multiply` that returned these; its bound is of no more use."""
-    k, word_bits = form.of_decays, form.bits // 2
-    quotient = c // numerator
-    digit = (c - quotient * numerator).astype(form.unsigned)
-    head = buffer.head * numerator.astype(form.unsigned) + digit
-    low = (head & jnp.asarray(2**k - 1, form.unsigned)).astype(form.signed)
-    head = head >> k
-
+    k, word_bits = form.of_decays, form.word_bits
+    base = numerator.astype(form.unsigned)
     pointer = buffer.pointer - spilled.astype(jnp.int32)
-    word = buffer.words[pointer].astype(form.unsigned)
-    head = jnp.where(spilled, (head << word_bits) | word, head)
-    return (quotient << k) | low, Buffer(head, buffer.words, pointer, buffer.bound)
+    numbers, heads, words = _blocks(c, buffer)
+
+    def push(index: jax.Array, head: jax.Array) -> jax.Array:
+        return head * base + jnp.mod(numbers[index], numerator).astype(form.unsigned)
+
+    def scale(index: jax.Array, number: jax.Array) -> jax.Array:
+        low = heads[index] & jnp.asarray(2**k - 1, form.unsigned)
+        return (number // numerator << k) | low.astype(form.signed)
+
+    def pop(index: jax.Array, head: jax.Array) -> jax.Array:
+        whole = (head >> k << word_bits) | words[pointer, index].astype(form.unsigned)
+        return jnp.where(spilled, whole, head >> k)
+
+    heads = _in_place(push, heads)
+    numbers = _in_place(scale, numbers)
+    heads = _in_place(pop, heads)
+    after = buffer._replace(head=heads.reshape(c.shape), pointer=pointer)
+    return numbers.reshape(c.shape), after
+
+
+def _blocks(c: jax.Array, buffer: Buffer) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Numbers and heads, [num_blocks, block size], and words, [num_words, ...]."""
+    num_blocks = max(n for n in range(1, NUM_BLOCKS + 1) if c.size % n == 0)
+    shape = num_blocks, c.size // num_blocks
+    return c.reshape(shape), buffer.head.reshape(shape), buffer.words.reshape(-1, *shape)
+
+
+def _in_place(
+    update: Callable[[jax.Array, jax.Array], jax.Array], blocks: jax.Array, *row: jax.Array
+) -> jax.Array:
+    """`blocks`, or those of `row`, after `update(index, block)` of each."""
+
+    def replace(index: jax.Array, blocks: jax.Array) -> jax.Array:
+        return blocks.at[*row, index].set(update(index, blocks[*row, index]))
+
+    return jax.lax.fori_loop(0, blocks.shape[len(row)], replace, blocks)

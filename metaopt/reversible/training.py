@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from metaopt.dynamics import Averages, AveragesState, by_tensor
+from metaopt.dynamics import Averages, by_tensor
 from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.reversible import information_buffer
@@ -110,12 +110,16 @@ class ReversibleTraining:
         """The dynamics, with decays that can be undone."""
         return reversible_dynamics(self.problem, meta_params).map_decays(self.form.round_decay)
 
-    def step(self, meta_params: MetaParams, reals: Reals, step: jax.Array, key: Key) -> Reals:
-        """A step in floating point: what is differentiated."""
+    def averaged(
+        self, meta_params: MetaParams, reals: Reals, step: jax.Array, key: Key
+    ) -> tuple[Any, ...]:
+        """The averages of `step`, in floating point: what is differentiated."""
         gradients = self._gradient(meta_params, reals.params, key)
-        state = AveragesState(step, reals.averages)
-        updates, state = self.dynamics(meta_params).update(gradients, state, reals.params)
-        return Reals(jax.tree.map(jnp.add, reals.params, updates), state.averages)
+        return self.dynamics(meta_params).after(gradients, reals.averages, step, reals.params)
+
+    def move(self, meta_params: MetaParams, averages: tuple[Any, ...], step: jax.Array) -> Params:
+        """What the averages of `step` add to the parameters, likewise."""
+        return self.dynamics(meta_params).direction(averages, step, self.like)
 
     def encode(self, start: Reals) -> Exact:
         """The start of the run as integers."""
@@ -173,11 +177,15 @@ class ReversibleTraining:
             before = self._undo(exact, step, key, spilled)
             reals = jax.lax.optimization_barrier(self.decode(before))
             with jax.enable_x64(self.x64):
-                step_from = lambda meta_params, reals: self.step(meta_params, reals, step, key)
-                _, pull = jax.vjp(step_from, self.meta_params, reals)
-                more, of_reals = pull(of_reals)
+                average = lambda meta_params, reals: self.averaged(meta_params, reals, step, key)
+                _, pull = jax.vjp(average, self.meta_params, reals)
+                more, of_before = pull(of_reals.averages)
                 of_meta_params = jax.tree.map(jnp.add, of_meta_params, more)
-            return (before, (of_meta_params, of_reals)), None
+                of_params = jax.tree.map(jnp.add, of_reals.params, of_before.params)
+                cotangents = of_meta_params, Reals(of_params, of_before.averages)
+                # At step 0 there is no move before.
+                cotangents = self._pull_move(cotangents, reals.averages, step - 1, step > 0)
+            return (before, cotangents), None
 
         def retreat_segment(carry: tuple[Any, Faults], inputs: tuple[Any, ...]):
             state, faults = carry
@@ -189,12 +197,35 @@ class ReversibleTraining:
                 state = kept.restore(exact), of_exact
             return (state, faults), None
 
+        averages = self._decode_averages(end)
+        with jax.enable_x64(self.x64):
+            last = jnp.asarray(len(self.keys) - 1, jnp.int32)
+            cotangents = self._pull_move(cotangents, averages, last, jnp.ones((), bool))
         carry = (end, cotangents), Faults.none()
         inputs = (*self._segments, back)
         ((reached, cotangents), faults), _ = jax.lax.scan(
             retreat_segment, carry, inputs, reverse=True
         )
         return reached, cotangents, faults
+
+    def _pull_move(
+        self,
+        cotangents: tuple[MetaParams, Reals],
+        averages: tuple[Any, ...],
+        step: jax.Array,
+        moved: jax.Array,
+    ) -> tuple[MetaParams, Reals]:
+        """Cotangents of the averages of `step` from those after they moved the parameters.
+
+        They are what the way back carries: those of the parameters are added to before they are
+        read here, so that they need not be kept twice.
+        """
+        of_meta_params, of_reals = cotangents
+        move = lambda meta_params, averages: self.move(meta_params, averages, jnp.maximum(step, 0))
+        _, pull = jax.vjp(move, self.meta_params, averages)
+        of_move = jax.tree.map(lambda x: jnp.where(moved, x, 0), of_reals.params)
+        added = jax.tree.map(jnp.add, (of_meta_params, of_reals.averages), pull(of_move))
+        return added[0], Reals(of_reals.params, added[1])
 
     def is_start(self, reached: Exact, start: Reals) -> jax.Array:
         """Whether going back led to `start`, to the bit: [] bool."""

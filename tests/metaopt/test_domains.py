@@ -32,6 +32,12 @@ def test_box_projects_onto_its_ends():
     np.testing.assert_allclose(Box(-1.0, 1.0).project(FREE), [-1, -1, 0, 0.3, 1])
 
 
+@pytest.mark.parametrize("domain", [Positive(), AtLeast(0.0), Between(0.0, 1.0), Box(0.0, 1.0)])
+def test_no_outer_step_makes_a_rate_negative(domain):
+    far = jnp.asarray([-1e30, -100.0, 0.0, 1e30])
+    assert np.all(np.asarray(domain.value(domain.project(far))) >= 0)
+
+
 def least_distance(point, total):
     """By the conditions of Karush, Kuhn and Tucker: t is where the sum meets the budget."""
     knots = np.sort(np.concatenate([point, point - 1, [0.0]]))

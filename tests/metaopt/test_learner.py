@@ -166,8 +166,9 @@ def test_endless_failure_is_an_error_that_names_the_causes():
     with pytest.raises(RuntimeError, match=r"outer step 0: no usable result in 100 rounds.*late"):
         meta_train(learner, learner.init(START), pool)
     assert pool.rounds == MAX_EMPTY_ROUNDS
-    with pytest.raises(RuntimeError, match=r"\['nonfinite'"):
-        run(lambda weights, _: ([unusable(weights.outer_step)], ()))
+    why = lambda weights, _: ([unusable(weights.outer_step)._replace(explanation="too long")], ())
+    with pytest.raises(RuntimeError, match=r"\['nonfinite'.*\]; too long$"):
+        run(why)
 
 
 def test_empty_rounds_are_counted_anew_after_each_step():

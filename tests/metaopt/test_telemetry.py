@@ -26,7 +26,8 @@ def _result(worker: int, task: str, loss: float, weight: float, outer_step: int 
 
 
 def _outer_step() -> OuterStep:
-    used = (_result(0, "a", 1.0, 4.0), _result(1, "b", 2.0, 2.0), _result(2, "a", 3.0, 2.0, 2))
+    explained = _result(0, "a", 1.0, 4.0)._replace(explanation="too long")
+    used = (explained, _result(1, "b", 2.0, 2.0), _result(2, "a", 3.0, 2.0, 2))
     mean = weighted_mean([result.estimate for result in used])
     dropped = (Dropped("stale", 3, "b", 5), Dropped("stale", 3, "b", 6))
     lost = (Dropped("late", 4, "a", 0),)
@@ -51,6 +52,7 @@ def test_step_record():
     assert record["gradient_noise"]["clearest"] == pytest.approx((1 * 2 + 2 * 2) / 8)
     assert record["dropped"] == {"stale": 2, "late": 1}
     assert record["losses"][0] == {"cause": "stale", "worker": 3, "task": "b", "staleness": 5}
+    assert record["explanations"] == [{"worker": 0, "task": "a", "explanation": "too long"}]
     assert record["tasks"]["a"]["meta_loss"] == pytest.approx((4 * 1 + 2 * 3) / 6)
     assert record["tasks"]["a"]["nonfinite_runs"] == 2.0
     assert record["tasks"]["b"] == {"meta_loss": 2.0, "nonfinite_runs": 2.0}

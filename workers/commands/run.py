@@ -22,6 +22,7 @@ from workers.pool import Pool
 from workers.progress import progress
 from workers.remote_folder import RemoteFolder, is_url
 from workers.run_folder import RunFolder
+from workers.strict_toml import Schema
 from workers.validation import Best
 
 # What may be otherwise when a run goes on; all the rest makes it what it is.
@@ -126,10 +127,11 @@ def parse(
     arguments: Sequence[str],
     prog: str,
     given: dict[str, Any] = {},
+    schema: Schema | None = None,
 ) -> Command:
     """The command that `arguments` describe: the defaults, then the file, then the flags.
 
-    `given` are values by dotted key that go before those of the file.
+    `given` are values by dotted key that go before those of the file, which is read by `schema`.
     """
     first, rest = flags.take(_spelled_out(arguments), r"config|out|resume|(.+\.)?kind")
     file = Path(first.pop("config")) if "config" in first else None
@@ -143,11 +145,11 @@ def parse(
     path = run_folder.open_existing(resume).config if resume else file
     asked = {**given, **first}
     of = kind.configuration
-    settings = of.load(path, asked) if path else of.from_table({}, asked)
+    settings = of.load(path, asked, schema) if path else of.from_table({}, asked, schema)
     default = kind(config=file, out=out, resume=resume, url=url, settings=settings)
     command = flags.parse(kind, rest, prog, default)
     if resume and path:
-        _check_unchanged(of.load(path), command.settings)
+        _check_unchanged(of.load(path, {}, schema), command.settings)
     return command
 
 

@@ -75,7 +75,7 @@ class TasksCheck:
     def run(self) -> int:
         """Prints one row per check; returns 1 when one of them failed."""
         from taskset import check
-        from workers.commands.own_family import own_family
+        from workers.commands.own_code import own_family
 
         findings = check.check(own_family(self.family))
         print_records([finding._asdict() for finding in findings], self.json)

@@ -11,10 +11,15 @@ import tyro
 
 from metaopt import checkpoint, hyperparameters
 from metaopt.checkpoint import write_durably
+from metaopt.hyperparameter_training import Training
 from workers.commands import run
+from workers.commands.own_code import own_training
 from workers.commands.run import RunCommand
 from workers.run_folder import HYPERPARAMETERS, RunFolder
 from workers.tune_config import TuneConfig
+
+# Who writes the command may name a training of their own, which is imported.
+SCHEMA = TuneConfig.schema._replace(own={Training: own_training})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Tune(RunCommand):
     """Tunes the hyper-parameters of a training run, as `metaopt train` trains an optimizer.
 
     metaopt tune FILE is metaopt tune --config FILE. Every key of the file is a flag too.
+
+    problem.training.kind may be "module:Class", a Training of your own in the working folder.
 
     The hyper-parameters of the last outer step are in hyperparameters.json of the run folder.
     """
@@ -50,7 +57,7 @@ def parse(arguments: Sequence[str], prog: str) -> Tune:
     """The command that `arguments` describe: the defaults, then the file, then the flags."""
     if arguments and not arguments[0].startswith("-"):
         arguments = ["--config", *arguments]
-    return run.parse(Tune, arguments, prog)
+    return run.parse(Tune, arguments, prog, schema=SCHEMA)
 
 
 def _summary(values: Mapping[str, np.ndarray]) -> list[str]:

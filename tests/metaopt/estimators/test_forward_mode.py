@@ -7,7 +7,8 @@ import pytest
 from ridge import ridge
 from toys import Line, starting_together
 
-from metaopt.estimators import ForwardMode, FullBackprop, OnlineForwardMode
+from metaopt.aggregate import WorkerResult, aggregate
+from metaopt.estimators import Context, ForwardMode, FullBackprop, OnlineForwardMode
 from metaopt.horizons import Fixed, LogUniform
 from taskset.base import NoData
 from taskset.errors import InputError
@@ -91,3 +92,25 @@ def test_last_steps_are_of_the_run(last_steps):
 def test_last_steps_are_for_the_final_loss():
     with pytest.raises(InputError, match="use the objective 'final', or TruncatedBackprop"):
         FullBackprop(Line(), 1, Fixed(9), last_steps=2)
+
+
+def test_shares_of_the_columns_add_up(start):
+    """19 meta-parameters in 3 shares, of which the last has one column to fill it up."""
+    whole = jax.jit(ForwardMode(PROBLEM, 2, Fixed(9)).estimate)(start[0], (), start[1], KEY)[0]
+    estimate = jax.jit(ForwardMode(PROBLEM, 2, Fixed(9), workers=3, chunk=4).estimate)
+    shares = [
+        estimate(start[0], (), start[1], KEY, Context(share=np.int32(share)))[0]
+        for share in range(3)
+    ]
+    results = [
+        WorkerResult(worker, "ridge", 0, share, 0.1, shares=3)
+        for worker, share in enumerate(shares)
+    ]
+    added = aggregate(results, 0, 0).estimate
+    assert added is not None
+    for found, expected in zip(added, whole, strict=True):
+        close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+        jax.tree.map(close, found, expected)
+    incomplete = aggregate(results[:2], 0, 0)
+    assert incomplete.estimate is None and not incomplete.used
+    assert [loss.cause for loss in incomplete.dropped] == ["lost", "lost"]

@@ -20,6 +20,7 @@ from metaopt.estimators import (
 from metaopt.horizons import Fixed
 from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.hyperparameters import Hyperparameter
+from metaopt.learned_optimizers.hand_designed import LearnableMomentum
 from metaopt.linear_solvers import GMRES, ConjugateGradient, Neumann, Nystrom
 from taskset.errors import InputError
 
@@ -50,6 +51,9 @@ class Penalised(Ridge):
         return {"weight": jnp.zeros(DIM)}
 
     def dynamics(self, values):
+        if self.kind == "learned":
+            learned = LearnableMomentum(learning_rate=0.3, momentum=0.6)
+            return learned.as_optax(learned.init(KEY))
         return super().dynamics({**values, "rate": 0.3, "decay": 0.6})
 
 
@@ -107,6 +111,7 @@ IMPLICIT = {
     "neumann": ("descent", "stationary", Neumann(300), 1e-10),
     "nystrom": ("descent", "stationary", Nystrom(DIM, 1e-8), 1e-5),
     "fixed_point": ("descent", "fixed_point", Neumann(300, 1.0), 1e-10),
+    "fixed_point_of_a_learned_optimizer": ("learned", "fixed_point", GMRES(2 * DIM), 1e-7),
     "fixed_point_of_momentum": ("momentum", "fixed_point", GMRES(2 * DIM), 1e-7),
 }
 

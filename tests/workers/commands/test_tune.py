@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from metaopt.horizons import Horizon
 from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.linear_solvers import Solver
 from metaopt.trainings import Schedules
+from taskset.errors import InputError
 from workers import cli
 from workers.config import NO_FAMILY
 from workers.tune_config import KINDS, OF_EACH_TASK, TuneConfig
@@ -91,6 +93,8 @@ IMPLICIT = ["Implicit", "--estimator.horizon.kind", "Endless"]
 ESTIMATORS = {
     "reversible": ["ReversibleBackprop", "--estimator.precision", "int32"],
     "implicit": [*IMPLICIT, "--problem.training.tuned", "penalty"],
+    "forward": ["ForwardMode", "--estimator.chunk", "2", "--estimator.workers", "2"],
+    "es": ["FullES", "--estimator.objective", "final"],
     "online": ["OnlineForwardMode", "--estimator.horizon.kind", "Endless"],
     "self_tuning": [
         *["DirectGradient", "--problem.kind", "SelfTuning", "--estimator.horizon.kind", "Endless"],
@@ -117,6 +121,16 @@ def test_the_guard_stops_a_run_that_turns_chaotic(config: Path, caplog):
     assert len(records) < 30 and last["guard"]["growth"] >= 10
     assert "the norm of the outer gradient grew" in caplog.text
     assert checkpoint.steps(Path("stopped/checkpoints"))[-1] == last["step"]
+
+
+def test_runs_that_are_not_finite_are_explained(config: Path, caplog):
+    """Rates so long that some of the tasks overflow."""
+    flags = ["--problem.training.learning-rate", "2e5", "--estimator.num-tasks", "6"]
+    assert cli.main(["tune", str(config), "--out", "run", *flags]) == 0
+    first = json.loads((Path("run") / "metrics.jsonl").read_text().splitlines()[0])
+    said = first["explanations"][0]["explanation"]
+    assert "runs: the parameters are finite, and the outer loss of the end is not" in said
+    assert "not finite: learning_rate, penalty" in said and said in caplog.text
 
 
 def configurations() -> list[TuneConfig]:
@@ -147,7 +161,74 @@ def test_every_kind_can_be_written_and_read():
         assert TuneConfig.from_table(tomllib.loads(config.to_toml())) == config
 
 
+OWN = """
+import dataclasses
+from collections.abc import Mapping
+import jax.numpy as jnp
+from metaopt import dynamics
+from metaopt.domains import Positive
+from metaopt.hyperparameter_training import Training
+from metaopt.hyperparameters import Hyperparameter
+
+
+@dataclasses.dataclass(frozen=True)
+class Mine(Training):
+    start: float = 0.1
+
+    def hyperparameters(self):
+        return {"rate": Hyperparameter(self.start, Positive())}
+
+    def dynamics(self, values):
+        return dynamics.GradientDescent(values["rate"])
+
+
+class Half(Training):
+    def dynamics(self, values):
+        return dynamics.GradientDescent(0.1)
+
+
+Sub = type("Sub", (Mine,), {})
+"""
+
+
+@pytest.fixture
+def own(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    Path("own_training.py").write_text(OWN)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "own_training", raising=False)
+    kind = 'kind = "own_training:Mine"\nstart = 0.05'
+    config.write_text(SMALL.replace("num_steps = 4\nnum_tensors = 1", kind))
+    return config
+
+
+def test_a_training_of_the_users_own(own: Path):
+    assert cli.main(["tune", str(own), "--out", "mine", "--learner.num-steps", "2"]) == 0
+    assert cli.main(["tune", "--resume", "mine", "--learner.num-steps", "3"]) == 0
+    written = tomllib.loads(Path("mine/config.toml").read_text())["problem"]["training"]
+    assert written == {"kind": "own_training:Mine", "start": 0.05}
+    assert 0 < result("mine")["rate"] != 0.05
+    with pytest.raises(InputError, match=r"taken as problem\.training, by `metaopt tune`"):
+        TuneConfig.load(own)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("own_training:Mind", "has no 'Mind'; did you mean 'Mine'?"),
+        ("own_training:Half", "own_training:Half does not define hyperparameters"),
+        ("own_training:Sub", "own_training:Sub is no dataclass of its own; put @dataclasses"),
+        ("own_training:jnp", "own_training:jnp is no class of metaopt.hyperparameter_training.T"),
+        ("nowhere:Mine", "module 'nowhere' is not found; run in the folder that it is in"),
+        ("own_training:", "'own_training:' is not MODULE:CLASS"),
+    ],
+)
+def test_what_is_no_training_is_refused(own: Path, refusal, kind, message):
+    own.write_text(SMALL.replace("num_steps = 4\nnum_tensors = 1", f'kind = "{kind}"'))
+    assert message in refusal("tune", str(own))
+
+
 REFUSED = {
+    "shares": (["--estimator.kind", "ForwardMode", "--estimator.workers", "3"], "use 3 workers"),
     "tensors": (["--problem.training.num-tensors", "3"], "num_tensors is 3, and the task has 1"),
     "names": (["--problem.training.tuned", "rate"], "tuned has 'rate'; names are learning_rate"),
     "tasks": (["--tasks", "quadratic", "nonsense"], "nonsense"),
