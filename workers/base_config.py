@@ -163,10 +163,11 @@ class BaseConfig(abc.ABC):
                 f"estimator.workers is {shares}, which does not divide workers.number, {number}; "
                 f"use {-(-number // shares) * shares} workers"
             )
-        if shares > 1 and self.workers.mode == "asynchronous":
+        waits_for_all = self.workers.mode == "synchronous" and not self.workers.min_results
+        if shares > 1 and not (waits_for_all and self.learner.accumulate == 1):
             raise InputError(
-                f"estimator.workers is {shares}, and their shares are of the same outer step; use "
-                "workers.mode 'synchronous'"
+                f"estimator.workers is {shares}, and their shares are of one estimate; use "
+                "workers.mode 'synchronous', workers.min_results 0 and learner.accumulate 1"
             )
 
     def _check_estimator(self) -> None:

@@ -116,3 +116,10 @@ def test_all_dropped_are_counted_by_cause_and_there_is_no_estimate():
 
 def test_nothing_gives_nothing():
     assert aggregate([], 0, 0) == (None, (), ())
+
+
+def test_old_results_weigh_less_and_count_as_much():
+    results = [result(0, estimate(4.0), outer_step=5), result(1, estimate(1.0), outer_step=3)]
+    found = aggregate(results, outer_step=5, max_staleness=2, staleness_decay=0.5).estimate
+    np.testing.assert_allclose(found.gradient["a"], (4.0 + 0.25 * 1.0) / 1.25, rtol=1e-6)
+    assert found.weight == 2.0

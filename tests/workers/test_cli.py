@@ -160,6 +160,11 @@ def test_resume_is_the_command_that_made_the_run(folder: Path):
     assert isinstance(resume.parse(["tuned"], "metaopt resume"), tune.Tune)
 
 
+def test_workers_may_be_a_range(folder: Path):
+    command = train.parse([*TRAIN[1:], "--workers", "1:6"], "metaopt train")
+    assert (command.settings.workers.min_number, command.settings.workers.number) == (1, 6)
+
+
 def test_help_shows_every_key_and_needs_no_jax(folder: Path, capsys):
     with pytest.raises(SystemExit) as done:
         cli.main([*TRAIN, "--help"])

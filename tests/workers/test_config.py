@@ -159,6 +159,12 @@ BAD = [
     ("[estimator]\ntruncation = 30", "horizon 200 is not a multiple of the truncation 30; use 210"),
     ("estimator = 3", r"estimator is 3; expected a table, \[estimator\]"),
     ("[workers]\nnumber = 0", "workers.number is 0; it must be at least 1"),
+    ("[workers]\nmin_results = 2", "workers.min_results is 2; it must be at least 0 and at most"),
+    ("[workers]\nmin_number = -1", "workers.min_number is -1; it must be at least 0"),
+    ("[workers]\nstaleness_decay = 0.0", "workers.staleness_decay is 0.0; it must be above 0"),
+    ("[workers]\nmax_memory = -1.0", "workers.max_memory is -1.0"),
+    ('[workers]\ngpu_workers = 1\npool = "process"', "only workers.pool 'ray' hands out GPUs"),
+    ("[learner]\naccumulate = 0", "learner.accumulate is 0; it must be at least 1"),
     (
         '[workers]\npool = "in-process"\nmode = "asynchronous"',
         "use workers.pool 'process' or 'ray'",
