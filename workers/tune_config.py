@@ -47,6 +47,7 @@ KINDS: dict[type, dict[str, type]] = {
             kind.__name__: kind
             for kind in (
                 estimators.ReversibleBackprop,
+                estimators.TapedBackprop,
                 estimators.Implicit,
                 estimators.DirectGradient,
             )

@@ -22,5 +22,6 @@ from metaopt.estimators.resumed_persistent_es import ResumedPersistentES as Resu
 from metaopt.estimators.reversible_backprop import ReversibleBackprop as ReversibleBackprop
 from metaopt.estimators.several_objectives import Objective as Objective
 from metaopt.estimators.several_objectives import SeveralObjectives as SeveralObjectives
+from metaopt.estimators.taped_backprop import TapedBackprop as TapedBackprop
 from metaopt.estimators.truncated_backprop import TruncatedBackprop as TruncatedBackprop
 from metaopt.estimators.truncated_es import TruncatedES as TruncatedES

@@ -23,13 +23,13 @@ from metaopt.attachment import is_detached
 from metaopt.estimators import runs
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.devices import split_over_tasks
-from metaopt.estimators.real_leaves import real_leaves, with_real_leaves
 from metaopt.estimators.truncated import TruncatedEstimator
 from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.inner_problem import InnerState
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.linear_solvers import ConjugateGradient, Operator, Solution, Solver
 from metaopt.normalize import Normalization, check_differentiable, normalize
+from metaopt.real_leaves import real_leaves, with_real_leaves
 from taskset.base import Dataset, Key
 from taskset.errors import InputError
 

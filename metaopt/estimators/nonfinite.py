@@ -12,12 +12,12 @@ import numpy as np
 
 from metaopt.estimators.base import Context, GradientEstimator
 from metaopt.estimators.devices import split_over_tasks
-from metaopt.estimators.real_leaves import real_leaves
 from metaopt.estimators.whole_runs import DifferentiatedRuns, RunKeys
 from metaopt.horizons import Fixed
 from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
+from metaopt.real_leaves import real_leaves
 from taskset.base import Dataset, Key
 
 LONGEST = 2000  # inner steps that a run is followed for, where runs go on between estimates

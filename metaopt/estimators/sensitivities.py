@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from metaopt.estimators.real_leaves import real_leaves, with_real_leaves
 from metaopt.inner_problem import InnerProblem
 from metaopt.learned_optimizers.base import MetaParams
+from metaopt.real_leaves import real_leaves, with_real_leaves
 from taskset.base import Dataset, Key
 from taskset.errors import InputError
 

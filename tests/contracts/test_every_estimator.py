@@ -29,6 +29,7 @@ from metaopt.estimators import (
     Reparameterised,
     ResumedPersistentES,
     ReversibleBackprop,
+    TapedBackprop,
     TruncatedBackprop,
     TruncatedES,
 )
@@ -64,10 +65,11 @@ ESTIMATORS = {
     "direct_gradient": DirectGradient(Poisoned(), 16, 3, Fixed(6)),
     "implicit": ImplicitOfOneNumber(poisoned_training(), 16, 3, Fixed(6)),
     "reversible_backprop": ReversibleBackprop(poisoned_training(), 16, Fixed(6)),
+    "taped_backprop": TapedBackprop(poisoned_training(), 16, Fixed(6)),
     "truncated_backprop": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6)),
     "truncated_backprop_sqrt": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6), remat="sqrt"),
 }
-WHOLE_RUNS = (FullES, FullBackprop, ForwardMode, ReversibleBackprop)
+WHOLE_RUNS = (FullES, FullBackprop, ForwardMode, ReversibleBackprop, TapedBackprop)
 ONE_SIGN = (
     TruncatedBackprop,
     FullBackprop,
@@ -76,6 +78,7 @@ ONE_SIGN = (
     DirectGradient,
     Implicit,
     ReversibleBackprop,
+    TapedBackprop,
 )
 DIFFERENTIATED = (*ONE_SIGN, PersistentESWithBackprop, Reparameterised, InverseVariance)
 THETA = jnp.float32(-1.0)
