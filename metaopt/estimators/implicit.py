@@ -24,7 +24,9 @@ from metaopt.estimators import runs
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.truncated import TruncatedEstimator
+from metaopt.estimators.whole_runs import RunKeys
 from metaopt.hyperparameter_training import HyperparameterTraining
+from metaopt.implicit_function import implicit_function
 from metaopt.inner_problem import InnerState
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.linear_solvers import ConjugateGradient, Operator, Solution, Solver
@@ -45,6 +47,7 @@ class Condition(NamedTuple):
     """What a run has solved at its end, as a function of one vector, [size]."""
 
     at: jax.Array  # the vector of the end
+    state: Callable[[jax.Array], InnerState]  # that a vector stands for
     zero: Callable[[MetaParams, jax.Array], jax.Array]  # c(theta, vector), [size]
     outer_loss: Callable[[MetaParams, jax.Array], Any]  # normalised; and as it is
 
@@ -82,6 +85,26 @@ class Implicit(TruncatedEstimator):
     @property
     def inner_steps(self) -> int:
         return self.num_tasks * self.truncation
+
+    def optimum(self, meta_params: MetaParams, data: Dataset, key: Key) -> InnerState:
+        """The end of `truncation` steps of a new run, as if it had converged.
+
+        Its derivatives by `meta_params`, of any order and in forward and reverse mode, are those of
+        the point that solves `condition`: of the parameters, and of the averages of the optimizer
+        if that is "fixed_point". They are NaN where the solver is not sound. The key decides the
+        run, as for estimators of whole runs. Raises `InputError` as `estimate` does.
+        """
+        keys = RunKeys.split(key, self.truncation)
+        fixed, data = jax.lax.stop_gradient((meta_params, data))
+        start = self.problem.init(fixed, data, keys.init)
+        end = runs.last_state(self.problem, fixed, start, data, keys.steps)
+        condition = self._condition(end, data, keys.final, Context())
+        self._check_attached(meta_params, condition)
+        symmetric = self.condition == "stationary"
+        solved = implicit_function(
+            condition.zero, meta_params, condition.at, self.solver, symmetric
+        )
+        return condition.state(solved)
 
     def _start(self, meta_params: MetaParams, data: Dataset) -> runs.Start:
         def start(key: Key) -> Solved:
@@ -188,7 +211,7 @@ class Implicit(TruncatedEstimator):
             loss = problem.outer_loss(meta_params, state_of(vector), data, key_final)
             return normalize(loss, self.normalization, context.loss_scale), loss
 
-        return Condition(at, zero, outer_loss)
+        return Condition(at, state_of, zero, outer_loss)
 
     def _check_attached(self, meta_params: MetaParams, condition: Condition) -> None:
         def reached(meta_params: MetaParams):
