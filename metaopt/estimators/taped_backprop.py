@@ -31,8 +31,8 @@ class TapedBackprop(DifferentiatedRuns):
     """Differentiates the outer loss of the end of `num_tasks` whole runs.
 
     The problem is a `HyperparameterTraining` or an `OptimizerTraining`, of any dynamics; the run is
-    in fixed point, of 32 bits. Its numbers have to stay within 2^(30 - fraction), and those with
-    exponents far below 2^-fraction count as zero.
+    in fixed point, of 32 bits. Its numbers have to stay within 2^(30 - fraction), and 2^-fraction
+    is the unit that they are rounded to, averages of squared gradients too.
 
     `metrics` has sums over runs: "tape_bits", what was written for each number of the state and
     step; "inexact_runs", which did not come back to their start to the bit; "overflowed_runs",

@@ -100,9 +100,10 @@ class TapedTraining:
         def block(carry: tuple[jax.Array, Cotangents], inputs: tuple[Key, jax.Array]):
             keys, begin = inputs
             code = jax.lax.dynamic_slice(tape.words, (begin,), (self._most_words,))
-            inputs = keys, self._residuals(code)
+            inputs = keys, self._residuals(code, whole)
             return jax.lax.scan(step, carry, inputs, reverse=True)[0], None
 
+        whole = tape.used <= self._num_words
         inputs = self.keys, tape.begins
         return jax.lax.scan(block, (end, cotangents), inputs, reverse=True)[0]
 
@@ -153,12 +154,17 @@ class TapedTraining:
         count = jax.ShapeDtypeStruct((), jnp.int32)
         return jax.pure_callback(encode, (like, count), residuals, vmap_method="sequential")
 
-    def _residuals(self, code: jax.Array) -> jax.Array:
-        """The residuals, [block, size] int32, of a `code`."""
+    def _residuals(self, code: jax.Array, whole: jax.Array) -> jax.Array:
+        """The residuals, [block, size] int32, of a `code`; zeros unless the tape is `whole`."""
         shape = self.keys.shape[1], self._size
-        decode = lambda code: entropy_coder.decode(np.asarray(code), shape[0] * shape[1])
-        like = jax.ShapeDtypeStruct((shape[0] * shape[1],), jnp.int32)
-        return jax.pure_callback(decode, like, code, vmap_method="sequential").reshape(shape)
+
+        def decode(code: jax.Array, whole: jax.Array) -> np.ndarray:
+            if not whole:  # what is read in its place may be no code at all
+                return np.zeros(shape, np.int32)
+            return entropy_coder.decode(np.asarray(code), shape[0] * shape[1]).reshape(shape)
+
+        like = jax.ShapeDtypeStruct(shape, jnp.int32)
+        return jax.pure_callback(decode, like, code, whole, vmap_method="sequential")
 
     def _no_words(self) -> jax.Array:
         """A tape without a code; every code is written whole, with what does not count of it."""
