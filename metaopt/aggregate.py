@@ -40,6 +40,7 @@ class WorkerResult(NamedTuple):
     memory_bytes: int = 0  # resident, of the worker's process
     explanation: str = ""  # of runs that were not finite, in words
     shares: int = 1  # `GradientEstimator.shares`
+    num_done: int = 0  # estimates that the worker had made before
 
 
 class Dropped(NamedTuple):

@@ -25,6 +25,7 @@ from taskset.errors import InputError
 from workers import strict_toml
 from workers.assignment import TaskStream
 from workers.strict_toml import Schema
+from workers.wire import Wire
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Workers:
     # results that an outer step waits for; the slowest workers' come later, and are stale.
     # 0 is 1 if asynchronous, otherwise one of each worker
     min_results: int = 0
+    wire: Wire = "vector"  # what workers send; "seeds" is shorter, and the learner does more
     max_memory: float = 0.0  # GB; a worker that holds more goes on in a new process. 0: no limit
     devices: int = 1  # of each worker, that its estimates are divided among
     gpu_workers: int = 0  # how many of the workers ask Ray for GPUs; the first ones do
@@ -135,6 +137,11 @@ class BaseConfig(abc.ABC):
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2**32")
         self._check_shares()
+        if self.workers.wire == "seeds" and not self.estimator.has_seeds:
+            raise InputError(
+                f"workers.wire is 'seeds', and {type(self.estimator).__name__} keeps perturbations "
+                "from estimate to estimate, or has none; use TruncatedES or FullES, or 'vector'"
+            )
         num_groups = self.workers.number // self.estimator.shares
         if len(self.tasks) > num_groups:
             raise InputError(

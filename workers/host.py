@@ -57,9 +57,10 @@ class WorkerHost:
         pass
 
     def _compute(self, weights: Any) -> Any:
-        from workers import wire
+        from workers import seeds, wire
 
-        return wire.pack(self._worker.compute(wire.unpack(weights)))
+        result = self._worker.compute(wire.unpack(weights))
+        return wire.pack(seeds.shortened(result, self._worker.spec.wire))
 
     def _snapshot(self) -> Any:
         return self._worker.snapshot()

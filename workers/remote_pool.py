@@ -12,7 +12,7 @@ from ray.cloudpickle import cloudpickle
 from metaopt.aggregate import Cause, Dropped, Weights, WorkerResult
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.errors import InputError
-from workers import wire
+from workers import seeds, wire
 from workers.health import MAX_FAILURES, STATES, Patience, Seat
 from workers.host import PROBE, Raised
 from workers.pool import Pool, check_number, check_size
@@ -245,9 +245,9 @@ class RemotePool(Pool):
 
     def _take_result(self, worker: int, outcome: Any) -> None:
         seat = self._seats[worker]
-        assert seat.call is not None and self._last_weights is not None
+        assert seat.call is not None
         try:
-            result = _result(outcome, seat.call.outer_step, self._last_weights.meta_params)
+            result = self._result(worker, outcome, seat.call.outer_step)
         except ValueError as error:
             self._replace(worker, "malformed", str(error))
             return
@@ -258,6 +258,21 @@ class RemotePool(Pool):
             logger.info("worker %d holds %.2g bytes: it moves", worker, result.memory_bytes)
             self._moving[worker] = {}
             self._ask("snapshot", {worker: ()})
+
+    def _result(self, worker: int, packed: Any, outer_step: int) -> WorkerResult:
+        """The result for `outer_step`. Raises `ValueError` for anything else."""
+        assert self._last_weights is not None
+        meta_params, spec = self._last_weights.meta_params, self._specs[worker]
+        result = wire.unpack(packed)
+        if not isinstance(result, WorkerResult):
+            raise ValueError(f"it sent a {type(result).__name__} in the place of a result")
+        if result.outer_step != outer_step:
+            raise ValueError(f"its result is of outer step {result.outer_step}, not {outer_step}")
+        if spec.wire == "seeds":
+            result = seeds.expanded(result, spec, meta_params)
+        if wire.shapes(result.estimate.gradient) != wire.shapes(meta_params):
+            raise ValueError("its gradient does not have the shapes of meta_params")
+        return result
 
     def _replace(self, worker: int, cause: Cause, reason: str) -> None:
         seat = self._seats[worker]
@@ -331,15 +346,3 @@ class RemotePool(Pool):
     @abc.abstractmethod
     def _stop(self, worker: int) -> None:
         """Ends the process at once, dead or alive, and forgets its calls."""
-
-
-def _result(packed: Any, outer_step: int, meta_params: MetaParams) -> WorkerResult:
-    """The result for `meta_params` at `outer_step`. Raises `ValueError` for anything else."""
-    result = wire.unpack(packed)
-    if not isinstance(result, WorkerResult):
-        raise ValueError(f"it sent a {type(result).__name__} in the place of a result")
-    if result.outer_step != outer_step:
-        raise ValueError(f"its result is of outer step {result.outer_step}, not {outer_step}")
-    if wire.shapes(result.estimate.gradient) != wire.shapes(meta_params):
-        raise ValueError("its gradient does not have the shapes of meta_params")
-    return result

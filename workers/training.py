@@ -166,6 +166,7 @@ def worker_specs(config: BaseConfig) -> list[WorkerSpec]:
             config.seed,
             config.stream(),
             workers.devices,
+            wire=workers.wire,
             num_gpus=workers.gpus if index < workers.gpu_workers else 0.0,
         )
         for index, task in enumerate(config.assignment)

@@ -5,10 +5,14 @@ A hundred small arrays take Ray ten times as long to send as one. Arrays are num
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
+
+# vector  the gradient
+# seeds   what the learner makes it from again, see `workers.seeds`
+Wire: TypeAlias = Literal["vector", "seeds"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ from taskset.errors import InputError
 from workers import memory
 from workers.assignment import Assigned, TaskStream
 from workers.compile_clock import clock
+from workers.wire import Wire
 
 # The state of a worker as flat arrays by path: "num_done", "state/age", "state/params/0" ... It is
 # empty for a worker that has not begun, or was lost; to restore that is to begin anew.
@@ -39,6 +40,7 @@ class WorkerSpec:
     seed: int  # of the run, the same for all workers
     stream: TaskStream | None = None  # where its tasks come from, when not always the same
     num_devices: int = 1  # of its process, that an estimate is divided among
+    wire: Wire = "vector"  # what it sends of a gradient, when it is in a process of its own
     num_gpus: float = 0.0  # that it asks for, which may be a share of one; 0 is a worker on the CPU
 
     def build(self, outer_step: int = 0) -> "Worker":
@@ -87,15 +89,9 @@ class Worker:
             self._data = self._placed(estimator.problem.load_shard(self._num_done))
         init, estimate = programs(_program(estimator), self.spec.num_devices)
         scale = weights.loss_scales.get(task) or self._loss_scale(task)
-        group, share = divmod(self.spec.index, estimator.shares)
+        share = self.spec.index % estimator.shares
         context = Context(np.array(weights.outer_step, np.int32), scale, np.int32(share))
-        key_init, key_estimate = _keys(
-            np.uint32(self.spec.seed),
-            np.uint32(weights.outer_step),
-            np.uint32(group),
-            # Shares are of the same runs, even where one of the workers was started anew.
-            np.uint32(self._num_done if estimator.shares == 1 else 0),
-        )
+        key_init, key_estimate = keys_of(self.spec, weights.outer_step, self._num_done)
         with memory.no_collection():
             if begins:
                 self._state = init(weights.meta_params, self._data, key_init, context)
@@ -125,6 +121,7 @@ class Worker:
             memory_bytes=memory.resident_bytes(),
             explanation=why,
             shares=estimator.shares,
+            num_done=self._num_done - 1,
         )
 
     def snapshot(self) -> Snapshot:
@@ -191,6 +188,20 @@ def programs(estimator: GradientEstimator, num_devices: int = 1) -> devices.Prog
     Raises `InputError` where this process has fewer devices.
     """
     return devices.programs(estimator, num_devices)
+
+
+def keys_of(spec: WorkerSpec, outer_step: int, num_done: int) -> tuple[Key, Key]:
+    """What a worker that has made `num_done` estimates starts runs with, and makes the next with.
+
+    Shares are of the same runs, even where one of the workers was started anew.
+    """
+    shares = spec.estimator.shares
+    return _keys(
+        np.uint32(spec.seed),
+        np.uint32(outer_step),
+        np.uint32(spec.index // shares),
+        np.uint32(num_done if shares == 1 else 0),
+    )
 
 
 @jax.jit

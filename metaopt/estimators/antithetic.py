@@ -163,12 +163,23 @@ def estimate(
 
     The leaves of `noise` are [num_tasks, ...], those of `losses` [num_tasks].
     """
-    return mean_of_runs(gradients(noise, losses, stddev, kind), losses.mean, losses.usable)
+    mean = mean_of_runs(gradients(noise, losses, stddev, kind), losses.mean, losses.usable)
+    weights = jnp.where(losses.usable, _scale(losses, stddev, kind), 0.0)
+    return mean._replace(pair_weights=weights / jnp.maximum(mean.weight, 1.0))
+
+
+def weighted(noise: MetaParams, pair_weights: jax.Array) -> MetaParams:
+    """The gradient of the estimate that had these perturbations and `pair_weights`."""
+    return jax.tree.map(lambda x: jnp.tensordot(pair_weights.astype(x.dtype), x, 1), noise)
 
 
 def gradients(
     noise: MetaParams, losses: PairLoss, stddev: float, kind: Normalization = "none"
 ) -> MetaParams:
     """What each pair contributes to the antithetic estimate, leaves [num_tasks, ...]."""
-    scale = shape(losses.difference, losses.usable, kind) / (2 * stddev**2)
+    scale = _scale(losses, stddev, kind)
     return jax.tree.map(lambda x: x * scale.reshape(scale.shape + (1,) * (x.ndim - 1)), noise)
+
+
+def _scale(losses: PairLoss, stddev: float, kind: Normalization) -> jax.Array:
+    return shape(losses.difference, losses.usable, kind) / (2 * stddev**2)

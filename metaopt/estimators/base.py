@@ -28,6 +28,8 @@ class Estimate(NamedTuple):
     meta_loss: jax.Array | np.ndarray | np.float32  # mean over the usable runs, not normalised
     weight: jax.Array | np.ndarray | np.float32  # runs that the means are over
     metrics: dict[str, jax.Array]  # diagnostics; sums over runs; all have those of `mean_of_runs`
+    # Of an antithetic estimate: the gradient is the sum of perturbations times these
+    pair_weights: jax.Array | np.ndarray | None = None  # [num_tasks] float32
 
 
 class Context(NamedTuple):
@@ -74,6 +76,19 @@ class GradientEstimator(abc.ABC):
     def shares(self) -> int:
         """Workers that compute one estimate together, each `Context.share` of its gradient."""
         return 1
+
+    def perturbations_of(self, key: Key, meta_params: MetaParams) -> MetaParams:
+        """The perturbations of the estimate with this `key`, leaves [num_tasks, ...].
+
+        Only of methods whose gradient is that of perturbations that are drawn for one estimate, as
+        `has_seeds` says.
+        """
+        raise NotImplementedError
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether the gradient is `antithetic.weighted` of `perturbations_of`."""
+        return type(self).perturbations_of is not GradientEstimator.perturbations_of
 
     @property
     @abc.abstractmethod

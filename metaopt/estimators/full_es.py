@@ -57,10 +57,15 @@ class FullES(WholeRunEstimator):
                 losses[:, None], whole, self.normalization, context.loss_scale
             )
 
-        keys_noise, keys_run = antithetic.keys_of_tasks(key_tasks, self.num_tasks, 2)
-        noise = antithetic.draw(keys_noise, meta_params, self.stddev, self.perturbations)
+        _, keys_run = antithetic.keys_of_tasks(key_tasks, self.num_tasks, 2)
+        noise = self.perturbations_of(key, meta_params)
         losses = jax.vmap(one_task)(noise, keys_run)
         return antithetic.estimate(noise, losses, self.stddev, self.normalization), state
+
+    def perturbations_of(self, key: Key, meta_params: MetaParams) -> MetaParams:
+        _, key_tasks = jax.random.split(key)
+        keys_noise, _ = antithetic.keys_of_tasks(key_tasks, self.num_tasks, 2)
+        return antithetic.draw(keys_noise, meta_params, self.stddev, self.perturbations)
 
     def _run(
         self, problem: InnerProblem, at: MetaParams, data: Dataset, key: Key, length: jax.Array

@@ -37,8 +37,9 @@ def directions(meta_params: MetaParams, shares: int = 1, share: Any = 0) -> Meta
     flat, unravel = ravel_pytree(meta_params)
     num_columns = -(-flat.size // shares)
     first = jnp.asarray(share, jnp.int32) * num_columns
-    columns = first + jnp.arange(num_columns, dtype=jnp.int32)
-    mine = jax.nn.one_hot(columns, flat.size, dtype=flat.dtype)
+    mine = jax.nn.one_hot(
+        first + jnp.arange(num_columns, dtype=jnp.int32), flat.size, dtype=flat.dtype
+    )
     return jax.vmap(unravel)(mine)
 
 

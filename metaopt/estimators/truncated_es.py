@@ -26,8 +26,12 @@ class TruncatedES(CommonStartEstimator):
         key: Key,
         context: Context = Context(),
     ) -> tuple[Estimate, runs.Run]:
-        keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
-        noise = self._draw(keys_noise, meta_params)
+        keys_start, _, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
+        noise = self.perturbations_of(key, meta_params)
         keys = (keys_start, keys_unroll)
         state, losses = self._pairs(meta_params, noise, state, data, keys, context)
         return antithetic.estimate(noise, losses, self.stddev, self.normalization), state
+
+    def perturbations_of(self, key: Key, meta_params: MetaParams) -> MetaParams:
+        _, keys_noise, _ = antithetic.keys_of_tasks(key, self.num_tasks)
+        return self._draw(keys_noise, meta_params)

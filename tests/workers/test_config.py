@@ -164,6 +164,7 @@ BAD = [
     ("[workers]\nstaleness_decay = 0.0", "workers.staleness_decay is 0.0; it must be above 0"),
     ("[workers]\nmax_memory = -1.0", "workers.max_memory is -1.0"),
     ('[workers]\ngpu_workers = 1\npool = "process"', "only workers.pool 'ray' hands out GPUs"),
+    ("[workers]\nwire = 'seeds'", "PersistentES keeps perturbations from estimate to estimate"),
     ("[learner]\naccumulate = 0", "learner.accumulate is 0; it must be at least 1"),
     (
         '[workers]\npool = "in-process"\nmode = "asynchronous"',
