@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 import pickle
 from collections.abc import Callable
 from typing import NamedTuple
@@ -65,10 +66,11 @@ ESTIMATORS = {
     "direct_gradient": DirectGradient(Poisoned(), 16, 3, Fixed(6)),
     "implicit": ImplicitOfOneNumber(poisoned_training(), 16, 3, Fixed(6)),
     "reversible_backprop": ReversibleBackprop(poisoned_training(), 16, Fixed(6)),
-    "taped_backprop": TapedBackprop(poisoned_training(), 16, Fixed(6)),
     "truncated_backprop": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6)),
     "truncated_backprop_sqrt": TruncatedBackprop(Poisoned(), 16, 3, Fixed(6), remat="sqrt"),
 }
+if importlib.util.find_spec("constriction"):  # which there is not for Linux on ARM
+    ESTIMATORS["taped_backprop"] = TapedBackprop(poisoned_training(), 16, Fixed(6))
 WHOLE_RUNS = (FullES, FullBackprop, ForwardMode, ReversibleBackprop, TapedBackprop)
 ONE_SIGN = (
     TruncatedBackprop,

@@ -24,6 +24,8 @@ from taskset.errors import InputError
 from taskset.families.mlp import MLPFamily
 from taskset.families.quadratic import QuadraticFamily
 
+pytest.importorskip("constriction")  # which there is not for Linux on ARM
+
 KEY = jax.random.key(0)
 
 

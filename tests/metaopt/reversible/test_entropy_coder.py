@@ -7,6 +7,8 @@ from entropies import entropy
 from metaopt.reversible import entropy_coder
 from taskset.errors import InputError
 
+pytest.importorskip("constriction")  # which there is not for Linux on ARM
+
 RNG = np.random.RandomState(0)
 LIMITS = np.iinfo(np.int32)
 CASES = {
