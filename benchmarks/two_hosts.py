@@ -61,7 +61,8 @@ def hosts(workers_here: int, workers_there: int) -> Iterator[Hosts]:
 def _end_processes(folder: str) -> None:
     """Ends the processes of the cluster of this folder, and of no other one of this machine."""
     for process in psutil.process_iter(["cmdline"]):
-        if any(folder in word for word in process.info["cmdline"] or ()):
+        words = process.info["cmdline"] or ()
+        if any(folder in word or f"{HERE}:{PORT}" in word for word in words):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
