@@ -158,6 +158,7 @@ class Sleeper:
     load: Load
     task: str = "sleep"
     num_gpus: float = 0.0
+    wire: str = "vector"
 
     def build(self, outer_step: int = 0) -> "Sleeping":
         """The worker."""

@@ -66,6 +66,7 @@ class RemotePool(Pool):
         self._specs = tuple(specs)
         # By value where it has to be: a class may come from a script or a notebook.
         self._pickled = [cloudpickle.dumps(spec) for spec in specs]
+        self._asynchronous = asynchronous
         self._min_results = min_results or (1 if asynchronous else count)
         self._min_workers = min_workers or count
         self._max_worker_bytes = max_worker_bytes
@@ -74,6 +75,7 @@ class RemotePool(Pool):
         self._idle: set[int] = set()
         self._computing: set[int] = set()
         self._results: list[WorkerResult] = []
+        self._awaited = 0  # of them, that a step waits for
         self._lost: list[Dropped] = []
         self._answers: dict[int, Any] = {}
         self._moving: dict[int, Snapshot] = {}  # states on their way to a new process, by worker
@@ -92,6 +94,8 @@ class RemotePool(Pool):
 
     def broadcast(self, weights: Weights) -> None:
         self._last_weights = weights
+        if not self._asynchronous:
+            self._awaited = 0  # what has come since the last step is of older weights
         self._weights = self._publish(wire.pack(weights))
 
     def collect(self) -> Sequence[WorkerResult]:
@@ -102,7 +106,8 @@ class RemotePool(Pool):
             lambda: not self._moving or len(self._idle | self._computing) >= self._min_results
         )
         self._ask("compute", {worker: (self._weights,) for worker in self._idle})
-        self._receive_until(lambda: len(self._results) >= self._min_results or not self._computing)
+        self._receive_until(lambda: self._awaited >= self._min_results or not self._computing)
+        self._awaited = 0
         results, self._results = self._results, []
         return sorted(results, key=lambda result: result.worker)
 
@@ -254,6 +259,9 @@ class RemotePool(Pool):
         self._has_answered(worker)
         seat.delivers(result.seconds)
         self._results.append(result)
+        assert self._last_weights is not None
+        # One that was left behind is late in a synchronous step, and not in the place of another.
+        self._awaited += self._asynchronous or result.outer_step == self._last_weights.outer_step
         if 0 < self._max_worker_bytes < result.memory_bytes:
             logger.info("worker %d holds %.2g bytes: it moves", worker, result.memory_bytes)
             self._moving[worker] = {}

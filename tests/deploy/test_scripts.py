@@ -54,10 +54,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
     for name, text in {"metaopt": METAOPT, "srun": SRUN, "ray": RAY, "scontrol": SCONTROL}.items():
         (stubs / name).write_text(text)
         (stubs / name).chmod(0o755)
+    folder = tmp_path / "submitted"  # a clone without an environment, which would hide the stubs
+    folder.mkdir()
+    for name in ("deploy", "recipes"):
+        (folder / name).symlink_to(ROOT / name)
     return os.environ | {
         "PATH": f"{stubs}:{os.environ['PATH']}",
         "CALLS": str(tmp_path),
-        "SLURM_SUBMIT_DIR": str(ROOT),
+        "SLURM_SUBMIT_DIR": str(folder),
         "SLURM_JOB_ID": JOB,
         "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_JOB_NUM_NODES": "2",

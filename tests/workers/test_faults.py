@@ -205,7 +205,7 @@ def test_the_slowest_are_left_behind_and_their_results_are_stale():
 
     steps, _ = train(behaviour, num_steps=100, min_results=2)
     used, rest = outcomes(steps)
-    assert {result.worker for step in steps[1:] for result in step.aggregate.used} <= {0, 1, 2}
+    assert all(len(step.aggregate.used) >= 2 for step in steps)
     assert used >= 200
     assert rest and set(rest) == {("stale", 2)}
 
