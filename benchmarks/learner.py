@@ -170,13 +170,13 @@ class Sleeping:
     """The worker of a `Sleeper`."""
 
     def __init__(self, spec: Sleeper):
-        self._spec, self._waits = spec, durations(spec.index, spec.load)
+        self.spec, self._waits = spec, durations(spec.index, spec.load)
 
     def compute(self, weights: Any) -> Any:
         """A result, after a while."""
         seconds = next(self._waits)
         time.sleep(seconds)
-        return result_of(self._spec.index, self._spec.load, weights.outer_step, seconds)
+        return result_of(self.spec.index, self.spec.load, weights.outer_step, seconds)
 
 
 if __name__ == "__main__":
