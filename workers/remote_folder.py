@@ -41,8 +41,7 @@ def download(url: str, folder: Path) -> None:
     Raises `InputError` when there is no run at `url`, it cannot be read, or the folder exists.
     """
     remote = RemoteFolder(url)
-    if not remote.has_run():
-        raise InputError(f"there is no run at {url}: it has no config.toml")
+    remote.check_has_run()
     if folder.exists():
         raise InputError(f"{folder} exists; give a folder to make")
     try:
@@ -98,6 +97,19 @@ class RemoteFolder:
         """Whether a run is there. Raises `InputError` when that cannot be found out."""
         try:
             return self._files.exists(f"{self._root}/{LOOSE[0]}")
+        except OSError as error:
+            raise InputError(f"cannot read {self.url}: {error}") from error
+
+    def check_has_run(self) -> None:
+        """Raises `InputError` when no run is there, or that cannot be found out."""
+        if not self.has_run():
+            raise InputError(f"there is no run at {self.url}: it has no {LOOSE[0]}")
+
+    def config(self) -> bytes:
+        """The configuration of the run. Raises `InputError` when there is none."""
+        self.check_has_run()
+        try:
+            return self._files.cat_file(f"{self._root}/{LOOSE[0]}")
         except OSError as error:
             raise InputError(f"cannot read {self.url}: {error}") from error
 

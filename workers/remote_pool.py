@@ -92,6 +92,11 @@ class RemotePool(Pool):
         counts = Counter(seat.state for seat in self._seats)
         return {state: counts[state] for state in STATES}
 
+    @property
+    def _outer_step(self) -> int:
+        """Of the weights last broadcast; 0 before."""
+        return self._last_weights.outer_step if self._last_weights else 0
+
     def broadcast(self, weights: Weights) -> None:
         self._last_weights = weights
         if not self._asynchronous:
@@ -152,12 +157,11 @@ class RemotePool(Pool):
 
     def _ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> None:
         now = time.monotonic()
-        step = self._last_weights.outer_step if self._last_weights else 0
         for worker in sorted(arguments):
             self._idle.discard(worker)
             if method == "compute":
                 self._computing.add(worker)
-            self._seats[worker].begins(method, step, now)
+            self._seats[worker].begins(method, self._outer_step, now)
             self._submit(worker, method, *arguments[worker])
 
     def _answer(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
@@ -259,9 +263,8 @@ class RemotePool(Pool):
         self._has_answered(worker)
         seat.delivers(result.seconds)
         self._results.append(result)
-        assert self._last_weights is not None
         # One that was left behind is late in a synchronous step, and not in the place of another.
-        self._awaited += self._asynchronous or result.outer_step == self._last_weights.outer_step
+        self._awaited += self._asynchronous or result.outer_step == self._outer_step
         if 0 < self._max_worker_bytes < result.memory_bytes:
             logger.info("worker %d holds %.2g bytes: it moves", worker, result.memory_bytes)
             self._moving[worker] = {}
@@ -299,8 +302,8 @@ class RemotePool(Pool):
         """Ends a worker's process, and counts what it was computing."""
         if worker in self._computing:
             call = self._seats[worker].call
-            assert call is not None and self._last_weights is not None
-            staleness = self._last_weights.outer_step - call.outer_step
+            assert call is not None
+            staleness = self._outer_step - call.outer_step
             self._lost.append(Dropped(cause, worker, self._specs[worker].task, staleness))
         self._computing.discard(worker)
         self._idle.discard(worker)
@@ -325,8 +328,7 @@ class RemotePool(Pool):
     def _start(self, worker: int) -> None:
         self._seats[worker].starts()
         self._launch(worker)
-        first = self._last_weights.outer_step if self._last_weights else 0
-        self._ask("start", {worker: (first,)})
+        self._ask("start", {worker: (self._outer_step,)})
 
     def _publish(self, packed: wire.Packed) -> Any:
         """What stands for `packed` in the arguments of calls, to be sent to many workers."""

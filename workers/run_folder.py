@@ -93,16 +93,19 @@ def create(folder: RunFolder, run: BaseConfig) -> None:
 
 def write_config(folder: RunFolder, run: BaseConfig) -> None:
     """Writes the configuration, or replaces it when the run goes on with another."""
-    partial = folder.config.with_suffix(".part")
-    checkpoint.write_durably(partial, run.to_toml().encode())
-    partial.replace(folder.config)
+    _replace(folder.config, run.to_toml())
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file that is whole, as it was before or as it is now, whenever it is read."""
+    partial = path.with_suffix(".part")
+    checkpoint.write_durably(partial, text.encode())
+    partial.replace(path)
 
 
 def want_workers(folder: RunFolder, number: int) -> None:
     """Asks a run that goes on to do so with `number` workers."""
-    partial = folder.workers_wanted.with_suffix(".part")
-    checkpoint.write_durably(partial, f"{number}\n".encode())
-    partial.replace(folder.workers_wanted)
+    _replace(folder.workers_wanted, f"{number}\n")
 
 
 def wanted_workers(folder: RunFolder) -> int | None:
@@ -157,7 +160,7 @@ def load_trained(path: Path, step: int | None = None) -> Trained:
     try:
         run = RunConfig.load(folder.config)
     except InputError as error:
-        if is_tuning(folder):
+        if is_tuning(folder.config.read_bytes()):
             raise InputError(
                 f"{path} is a run of `metaopt tune`, which trained no optimizer: what it came to "
                 f"is in {path / HYPERPARAMETERS}"
@@ -170,10 +173,10 @@ def load_trained(path: Path, step: int | None = None) -> Trained:
     return Trained(run, checkpoint.read_manifest(chosen).step, meta_params)
 
 
-def is_tuning(folder: RunFolder) -> bool:
-    """Whether `metaopt tune` made the run."""
+def is_tuning(config: bytes) -> bool:
+    """Whether `metaopt tune` made the run with this configuration."""
     try:
-        table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
+        table = tomllib.loads(config.decode())
     except ValueError:
         return False
     return "training" in table.get("problem", {})

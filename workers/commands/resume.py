@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taskset.errors import InputError
-from workers import remote_folder, run_folder
+from workers import run_folder
 from workers.commands import train, tune
 from workers.commands.run import RunCommand
+from workers.remote_folder import RemoteFolder, is_url
 
 
 def parse(arguments: Sequence[str], prog: str) -> RunCommand:
@@ -16,6 +17,11 @@ def parse(arguments: Sequence[str], prog: str) -> RunCommand:
     if not arguments or arguments[0].startswith("-"):
         raise InputError("`metaopt resume` needs a run folder: metaopt resume runs/latest")
     place, *rest = arguments
-    path = remote_folder.open_copy(place) if remote_folder.is_url(place) else Path(place)
-    began = tune if run_folder.is_tuning(run_folder.open_existing(path)) else train
+    began = tune if run_folder.is_tuning(_config(place)) else train
     return began.parse(["--resume", place, *rest], prog)
+
+
+def _config(place: str) -> bytes:
+    if is_url(place):
+        return RemoteFolder(place).config()
+    return run_folder.open_existing(Path(place)).config.read_bytes()
