@@ -78,3 +78,10 @@ def standard_promotion():
     """For modules that run optax's Adam, which takes float ** int."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture(scope="module")
+def double_precision():
+    """For modules that compare what single precision would not tell apart."""
+    with jax.enable_x64(True):
+        yield

@@ -23,13 +23,9 @@ from metaopt.linear_solvers import (
 )
 from taskset.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 KEY = jax.random.key(0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,8 @@ from metaopt.linear_solvers import (
 )
 from taskset.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 SIZE = 12
 RNG = np.random.RandomState(0)
 ROTATION = np.linalg.qr(RNG.randn(SIZE, SIZE))[0]
@@ -28,12 +30,6 @@ SYMMETRIC = (ROTATION * EIGENVALUES) @ ROTATION.T
 GENERAL = np.eye(SIZE) - 0.15 * RNG.randn(SIZE, SIZE)
 INDEFINITE = (ROTATION * np.linspace(-1.0, 3.0, SIZE)) @ ROTATION.T
 B = RNG.randn(SIZE)
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 def operator(matrix):

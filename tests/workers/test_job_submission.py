@@ -13,20 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tiny_run import TINY
 
 from workers import cli
 
 ROOT = Path(__file__).parents[2]
 
-LONG = """
-tasks = ["quadratic:dim=2"]
-[optimizer]
-kind = "LearnableSGD"
-[estimator]
-num_tasks = 2
-truncation = 2
-horizon.steps = 4
-[learner]
+LONG = f"""
+{TINY}[learner]
 num_steps = 1000000
 """
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiny_run import TINY
 
 from metaopt import checkpoint
 from taskset.errors import InputError
@@ -73,15 +74,8 @@ def test_where_there_is_no_run_or_no_file_system_one_line_says_so(url):
         remote_folder.open_copy("nowhere://a")
 
 
-CONFIG = """
-tasks = ["quadratic:dim=2"]
-[optimizer]
-kind = "LearnableSGD"
-[estimator]
-num_tasks = 2
-truncation = 2
-horizon.steps = 4
-[workers]
+CONFIG = f"""
+{TINY}[workers]
 pool = "in-process"
 [checkpoint]
 every = 2

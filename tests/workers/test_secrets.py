@@ -4,20 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from tiny_run import TINY
 
 from workers import cli
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-RUN = """
-tasks = ["quadratic:dim=2"]
-[optimizer]
-kind = "LearnableSGD"
-[estimator]
-num_tasks = 2
-truncation = 2
-horizon.steps = 4
-[learner]
+RUN = f"""
+{TINY}[learner]
 num_steps = 2
 [workers]
 pool = "ray"

@@ -24,14 +24,10 @@ from metaopt.learned_optimizers.hand_designed import LearnableMomentum
 from metaopt.linear_solvers import GMRES, ConjugateGradient, Neumann, Nystrom
 from taskset.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 KEY = jax.random.key(0)
 SHORT, LONG = 30, 600
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 @dataclasses.dataclass(frozen=True)
