@@ -77,7 +77,7 @@ def test_asynchronous_results_come_as_they_arrive_and_stale_ones_are_dropped():
         steps.append(step)
         return any(dropped.worker == 1 for dropped in step.aggregate.dropped)
 
-    learner = Learner(OuterOptimizer("sgd"), num_steps=10**6)
+    learner = Learner(OuterOptimizer("sgd", learning_rate=1e-9), num_steps=10**6)
     with ProcessPool(specs(QUICK, SLOW), asynchronous=True) as pool:
         state = learner.init(weights().meta_params)
         meta_train(learner, state, pool, max_staleness=1, on_step=on_step)
