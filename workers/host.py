@@ -38,7 +38,7 @@ class WorkerHost:
 
         start(outer_step) -> int                builds the worker; the id of this process
         probe() -> None                         a sign of life
-        compute(Packed Weights)                 -> Packed WorkerResult
+        compute(Packed Weights)                 -> Packed WorkerResult, as bytes where it is short
         snapshot()                              -> Snapshot
         restore(Snapshot, Packed meta_params)   -> None
         """
@@ -60,7 +60,7 @@ class WorkerHost:
         from workers import seeds, wire
 
         result = self._worker.compute(wire.unpack(weights))
-        return wire.pack(seeds.shortened(result, self._worker.spec.wire))
+        return wire.encoded(wire.pack(seeds.shortened(result, self._worker.spec.wire)))
 
     def _snapshot(self) -> Any:
         return self._worker.snapshot()

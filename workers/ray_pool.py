@@ -47,7 +47,10 @@ class RayPool(RemotePool):
             self._owns_ray = False
 
     def _publish(self, packed: wire.Packed) -> Any:
-        return ray.put(packed)  # sent to a node once, not to each of its workers
+        encoded = wire.encoded(packed)
+        if isinstance(encoded, bytes):
+            return encoded  # in each call: to put it, and to find it, takes longer than to send it
+        return ray.put(encoded)  # sent to a node once, not to each of its workers
 
     def _launch(self, worker: int) -> None:
         num_gpus = self._specs[worker].num_gpus
@@ -71,16 +74,24 @@ class RayPool(RemotePool):
 
     def _wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
         ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=timeout)
-        if ready:
+        if ready and len(self._pending) > 1:  # what came meanwhile
             ready, _ = ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
-        for reference in ready:
+        for reference, outcome in zip(ready, _outcomes(ready), strict=True):
             if call := self._pending.pop(reference, None):
-                yield *call, _outcome(reference)
+                yield *call, outcome
 
     def _stop(self, worker: int) -> None:
         if actor := self._actors.pop(worker, None):
             ray.kill(actor)
         self._pending = {ref: call for ref, call in self._pending.items() if call[0] != worker}
+
+
+def _outcomes(references: Sequence[ray.ObjectRef]) -> Sequence[Any]:
+    """What came of calls that are over; fetched all at once, if all is well."""
+    try:
+        return ray.get(references)
+    except RayError:
+        return [_outcome(reference) for reference in references]
 
 
 def _outcome(reference: ray.ObjectRef) -> Any:

@@ -5,6 +5,7 @@ A hundred small arrays take Ray ten times as long to send as one. Arrays are num
 """
 
 import dataclasses
+import pickle
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -13,6 +14,9 @@ import numpy as np
 # vector  the gradient
 # seeds   what the learner makes it from again, see `workers.seeds`
 Wire: TypeAlias = Literal["vector", "seeds"]
+
+
+SHORT = 64 * 1024  # bytes; Ray sends less than 100 KiB along with a call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +48,21 @@ def pack(message: Any) -> Packed:
     return Packed(np.concatenate(flat), jax.tree.unflatten(structure, slots))
 
 
-def unpack(packed: Packed) -> Any:
+def encoded(packed: Packed) -> Packed | bytes:
+    """The same, as bytes where it is `SHORT`: to look into an object takes Ray longer."""
+    return pickle.dumps(packed) if packed.vector.nbytes <= SHORT else packed
+
+
+def unpack(packed: Packed | bytes) -> Any:
     """The message; its arrays are numpy's and share no memory with `packed`.
 
     Raises `ValueError` when `packed` is no message, or its vector is not as long as its layout.
     """
+    if isinstance(packed, bytes):
+        try:
+            packed = pickle.loads(packed)
+        except Exception as error:  # whatever those bytes are
+            raise ValueError(f"{len(packed)} bytes are no message: {error}") from error
     if not isinstance(packed, Packed):
         raise ValueError(f"a {type(packed).__name__} is no message")
     leaves, structure = jax.tree.flatten(packed.layout)

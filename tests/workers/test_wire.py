@@ -64,3 +64,20 @@ def test_a_message_shares_no_memory_with_what_it_came_in():
 def test_other_dtypes_are_refused_and_not_rounded(dtype):
     with pytest.raises(TypeError, match=f"{dtype}; it has to be float32"):
         wire.pack({"a": np.ones(2, jax.numpy.dtype(dtype))})
+
+
+def test_a_short_message_is_bytes_and_comes_back_the_same():
+    packed = wire.pack({"a": SPECIAL, "step": 3})
+    encoded = wire.encoded(packed)
+    assert isinstance(encoded, bytes)
+    assert wire.unpack(encoded)["step"] == 3
+    assert bits(wire.unpack(encoded)["a"]) == bits(SPECIAL)
+    long = wire.pack({"a": np.zeros(wire.SHORT // 4 + 1, np.float32)})
+    assert wire.encoded(long) is long
+
+
+def test_bytes_that_are_no_message_are_refused():
+    with pytest.raises(ValueError, match="a dict is no message"):
+        wire.unpack(pickle.dumps({}))
+    with pytest.raises(ValueError, match="no message"):
+        wire.unpack(b"cut off")
