@@ -7,7 +7,9 @@ Each fault strikes in a run of its own, at its tenth outer step; recovered is wh
 run again. Every estimate that a worker was asked for is either used or counted under what became of
 it: the script stops where that does not add up, or where a meta-parameter is not finite. One row
 kills workers at random; growth is that of memory, open files and Ray actors in its second half. The
-last, for root only, is on two hosts, each with a network of its own.
+last, for root only, is on two hosts, each with a network of its own. Two rows have clusters of
+their own: where Ray's monitor of memory has a limit just above what this machine holds, and where
+its control store (GCS) keeps on disk what it knows.
 """
 
 import contextlib
@@ -17,10 +19,11 @@ import pathlib
 import random
 import secrets
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
 import two_hosts
@@ -30,6 +33,7 @@ WORKERS = 4
 STRIKE = 10  # outer step
 AFTER = 5  # outer steps that follow on the recovery
 PATIENCE = {"suspicion_slack": 2.0, "probe": 3.0}  # for the frozen worker; minutes by default
+DOWN = 10.0  # seconds that Ray's control store is not there
 LIMIT = 180.0  # seconds for a recovery
 
 
@@ -41,7 +45,12 @@ def main(kills: int = 200, json: pathlib.Path | None = None) -> None:
         import measure
 
         rows = [strike(name, fault, nodes) for name, fault in FAULTS.items()]
+        rows.append(strike("a worker over workers.max_memory", feed("hold"), nodes, 1e9))
         rows.append(many_kills(kills))
+    with cluster(memory_monitor()) as nodes:
+        rows.append(strike("a worker ended by Ray for its memory", feed("all"), nodes))
+    with control_store() as variables, cluster(variables) as nodes:
+        rows.append(strike(GCS_DOWN, kill_gcs, nodes, mend=start_gcs))
     if two_hosts.are_possible():
         with two_hosts.hosts(workers_here=WORKERS, workers_there=WORKERS) as hosts:
             rows.append(strike("the network to half of the workers cut", cut, hosts))
@@ -49,20 +58,48 @@ def main(kills: int = 200, json: pathlib.Path | None = None) -> None:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Any]:
+def cluster(variables: dict[str, str] = {}) -> Iterator[Any]:
     """A Ray cluster whose head runs no workers, and two nodes for them."""
     import ray
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(2):
-        nodes.add_node(num_cpus=2)
-    ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+    with environment(variables):
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        for _ in range(2):
+            nodes.add_node(num_cpus=2)
+        ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+        try:
+            yield nodes
+        finally:
+            ray.shutdown()
+            nodes.shutdown()
+
+
+@contextlib.contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """These variables besides those that there are."""
+    before = dict(os.environ)
+    os.environ.update(variables)
     try:
-        yield nodes
+        yield
     finally:
-        ray.shutdown()
-        nodes.shutdown()
+        for name in variables.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def memory_monitor() -> dict[str, str]:
+    """What makes Ray end workers once this machine holds 6 GB more than now."""
+    memory = psutil.virtual_memory()
+    most = (memory.total - memory.available + 6e9) / memory.total
+    return {"RAY_memory_usage_threshold": f"{most:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
+
+
+@contextlib.contextmanager
+def control_store() -> Iterator[dict[str, str]]:
+    """What makes Ray keep on disk what its control store (GCS) knows."""
+    with tempfile.TemporaryDirectory(prefix="gcs") as folder:
+        yield {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": folder}
 
 
 def kill(count: int) -> Callable[[Any, Any], None]:
@@ -99,6 +136,28 @@ def cut(pool: Any, hosts: Any) -> None:
     hosts.cut()
 
 
+def feed(appetite: Any) -> Callable[[Any, Any], None]:
+    """Lets the last worker take memory."""
+
+    def fault(pool: Any, nodes: Any) -> None:
+        del nodes
+        pool._specs[-1].feed(appetite)
+
+    return fault
+
+
+def kill_gcs(pool: Any, nodes: Any) -> None:
+    """Kills Ray's control store, and a worker, which cannot be replaced without it."""
+    nodes.head_node.kill_gcs_server()
+    os.kill(pool.pids[0], signal.SIGKILL)
+
+
+def start_gcs(nodes: Any) -> None:
+    """Starts it again, at the same port."""
+    nodes.head_node.start_gcs_server()
+
+
+GCS_DOWN = f"control store and a worker killed, the former back after {DOWN:.0f} s"
 FAULTS = {
     "one worker killed": kill(1),
     "half of the workers killed": kill(WORKERS // 2),
@@ -106,7 +165,12 @@ FAULTS = {
     "one worker frozen": freeze,
     "a node crashed, another one added": crash_node,
     "a node removed, another one added": drain_node,
+    "one worker out of memory": feed("limit"),
 }
+
+
+# Trains until a function of an outer step says to stop; returns the last state.
+Train: TypeAlias = Callable[[Callable[[Any], bool]], Any]
 
 
 class Audit:
@@ -139,9 +203,10 @@ class Audit:
 
 
 @contextlib.contextmanager
-def run() -> Iterator[tuple[Any, Audit, Callable[[Callable[[Any], bool]], Any]]]:
-    """A pool, its audit, and what trains until a function of an outer step says to stop."""
+def run(max_worker_bytes: float = 0) -> Iterator[tuple[Any, Audit, Train]]:
+    """A pool, its audit, and what trains."""
     import jax
+    from hungry import Hungry
 
     from metaopt.estimators import PersistentES
     from metaopt.horizons import Fixed
@@ -151,43 +216,56 @@ def run() -> Iterator[tuple[Any, Audit, Callable[[Callable[[Any], bool]], Any]]]
     from taskset import QuadraticFamily
     from workers.health import Patience
     from workers.ray_pool import RayPool
-    from workers.worker import WorkerSpec
 
     problem = OptimizerTraining(QuadraticFamily(dim=2), PerParameterMLP())
     estimator = PersistentES(problem, 2, 2, Fixed(40))
-    specs = [WorkerSpec(index, "quadratic", estimator, seed=0) for index in range(WORKERS)]
     learner = Learner(num_steps=10**9)
-    with RayPool(specs, patience=Patience(**PATIENCE)) as pool:
-        audit = Audit(pool)
+    options = {"patience": Patience(**PATIENCE), "max_worker_bytes": max_worker_bytes}
+    with tempfile.TemporaryDirectory() as folder:
+        feeding = {"seed": 0, "folder": pathlib.Path(folder)}
+        specs = [Hungry(index, "quadratic", estimator, **feeding) for index in range(WORKERS)]
+        with RayPool(specs, **options) as pool:
+            audit = Audit(pool)
 
-        def train(until: Callable[[Any], bool]) -> Any:
-            def on_step(done: Any) -> bool:
-                audit.see(done)
-                return until(done)
+            def train(until: Callable[[Any], bool]) -> Any:
+                def on_step(done: Any) -> bool:
+                    audit.see(done)
+                    return until(done)
 
-            state = learner.init(PerParameterMLP().init(jax.random.key(0)))
-            return meta_train(learner, state, pool, on_step=on_step)
+                state = learner.init(PerParameterMLP().init(jax.random.key(0)))
+                return meta_train(learner, state, pool, on_step=on_step)
 
-        yield pool, audit, train
+            yield pool, audit, train
 
 
-def strike(name: str, fault: Callable[[Any, Any], None], nodes: Any) -> dict[str, Any]:
-    """One fault, and what it cost."""
+def strike(
+    name: str,
+    fault: Callable[[Any, Any], None],
+    nodes: Any,
+    max_worker_bytes: float = 0,
+    mend: Callable[[Any], None] | None = None,
+) -> dict[str, Any]:
+    """One fault, and what it cost. What `mend` mends is down for `DOWN` seconds."""
     struck = recovered = end = 0.0
+    pids: dict[int, int] = {}
 
     def until(done: Any) -> bool:
-        nonlocal struck, recovered, end
+        nonlocal struck, recovered, end, mend
         now = time.perf_counter()
         if done.state.step == STRIKE:
+            pids.update(pool.pids)
             fault(pool, nodes)
             struck = now
-        elif struck and not recovered and pool.alive == WORKERS and sum(lost(audit).values()):
+        elif mend and struck and now - struck > DOWN:
+            mend(nodes)
+            mend = None
+        elif struck and not recovered and pool.alive == WORKERS and pool.pids != pids:
             recovered, end = now - struck, done.state.step + AFTER
         if struck and now - struck > LIMIT:
             raise AssertionError(f"{name}: not recovered in {LIMIT:.0f} s")
         return bool(end) and done.state.step >= end
 
-    with run() as (pool, audit, train):
+    with run(max_worker_bytes) as (pool, audit, train):
         state = train(until)
     return {
         "fault": name,

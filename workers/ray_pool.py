@@ -1,6 +1,5 @@
 """A pool on a Ray cluster: one actor per worker."""
 
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -35,6 +34,8 @@ class RayPool(RemotePool):
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             start_ray(address, len(specs))
+        # Once: Ray's control store keeps a record of each, and has to be there to take it.
+        self._actor_class = ray.remote(WorkerHost)
         self._actors: dict[int, Any] = {}
         self._pending: dict[ray.ObjectRef, tuple[int, str]] = {}
         super().__init__(specs, asynchronous, **options)
@@ -54,8 +55,7 @@ class RayPool(RemotePool):
 
     def _launch(self, worker: int) -> None:
         num_gpus = self._specs[worker].num_gpus
-        actor = ray.remote(WorkerHost).options(
-            name=f"worker-{worker}-{uuid.uuid4().hex[:8]}",
+        actor = self._actor_class.options(
             num_cpus=1,
             num_gpus=num_gpus,
             scheduling_strategy="SPREAD",

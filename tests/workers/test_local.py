@@ -2,12 +2,15 @@
 
 import dataclasses
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 
 import jax
+import numpy as np
+import psutil
 import pytest
 
 from metaopt.aggregate import Dropped, Weights
@@ -22,7 +25,7 @@ from taskset.families.mlp import MLPFamily
 from taskset.families.quadratic import QuadraticFamily
 from workers.health import MAX_FAILURES, Patience
 from workers.local import InProcessPool, ProcessPool
-from workers.worker import WorkerSpec
+from workers.worker import Worker, WorkerSpec
 
 OPTIMIZER = PerParameterMLP()  # compiles in half the time
 PROBLEM = OptimizerTraining(QuadraticFamily(dim=2), OPTIMIZER)
@@ -67,6 +70,33 @@ def test_a_worker_that_hangs_is_late_and_replaced():
         assert list(pool.collect()) == []
         assert list(pool.lost()) == [Dropped("late", 0, "task0", 0)]
         assert list(pool.lost()) == []
+        assert [result.outer_step for result in pool.collect()] == [1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Hungry(WorkerSpec):
+    """A worker that wants more memory than its process may have, until it is replaced."""
+
+    def build(self, outer_step=0):
+        return HungryWorker(self) if outer_step == 0 else Worker(self)
+
+
+class HungryWorker(Worker):
+    def compute(self, weights):
+        if weights.outer_step == 1:
+            held = psutil.Process().memory_info().vms
+            resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, held + 2**26))
+            self.eaten = np.ones(2**27, np.int8)
+        return super().compute(weights)
+
+
+def test_a_worker_out_of_memory_costs_its_estimate_and_is_replaced():
+    with ProcessPool([Hungry(0, "task0", QUICK, seed=0)], patience=BRIEF) as pool:
+        pool.broadcast(weights())
+        assert len(pool.collect()) == 1
+        pool.broadcast(weights(1))
+        assert list(pool.collect()) == []
+        assert list(pool.lost()) == [Dropped("raised", 0, "task0", 0)]
         assert [result.outer_step for result in pool.collect()] == [1]
 
 

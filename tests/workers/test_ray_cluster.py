@@ -1,6 +1,7 @@
 """Ray starts cleanly, ends with its user, and says clearly what is wrong with an address."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -34,9 +35,9 @@ except InputError as error:
 """
 
 
-def run(code, *arguments):
+def run(code, *arguments, env=None):
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True, env=env)
 
 
 def has_ended(pid):
@@ -102,4 +103,43 @@ def test_a_run_outlives_a_node_and_takes_in_another_one():
     said = run(NODES).stdout  # where Ray says something too
     alive, lost = next(json.loads(line) for line in said.splitlines() if line.startswith("[["))
     assert alive == [1, 2]
+    assert lost == ["lost"]
+
+
+CONTROL_STORE = """
+import json, os, signal
+from ray.cluster_utils import Cluster
+nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+import ray
+ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+from tests.workers import test_local as t
+from workers.ray_pool import RayPool
+
+without, lost = [], []
+def on_step(step):
+    lost.extend(loss.cause for loss in step.lost)
+    if step.state.step == 5:
+        nodes.head_node.kill_gcs_server()
+        os.kill(pool.pids[0], signal.SIGKILL)
+    elif 5 < step.state.step <= 10:
+        without.append(pool.alive)
+    if step.state.step == 10:
+        nodes.head_node.start_gcs_server()
+    return step.state.step > 10 and pool.alive == 2
+
+with RayPool(t.specs(t.QUICK, t.QUICK)) as pool:
+    learner = t.Learner(t.OuterOptimizer("sgd"), num_steps=10**6)
+    t.meta_train(learner, learner.init(t.weights().meta_params), pool, on_step=on_step)
+print(json.dumps([without, lost]))
+ray.shutdown()
+nodes.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_while_the_control_store_is_down(tmp_path):
+    storage = {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(tmp_path)}
+    said = run(CONTROL_STORE, env=os.environ | storage).stdout
+    without, lost = next(json.loads(line) for line in said.splitlines() if line.startswith("[["))
+    assert without == [1] * 5  # nobody could take the place of the other worker
     assert lost == ["lost"]
