@@ -5,11 +5,13 @@
 Two nodes of this machine with two workers each, synchronous, and an estimate of a few milliseconds.
 Each fault strikes in a run of its own, at its tenth outer step; recovered is when all four workers
 run again. Every estimate that a worker was asked for is either used or counted under what became of
-it: the script stops where that does not add up, or where a meta-parameter is not finite. One row
-kills workers at random; growth is that of memory, open files and Ray actors in its second half. The
-last, for root only, is on two hosts, each with a network of its own. Two rows have clusters of
-their own: where Ray's monitor of memory has a limit just above what this machine holds, and where
-its control store (GCS) keeps on disk what it knows.
+it: the script stops where that does not add up, or where a meta-parameter is not finite. It goes on
+where the file stops.
+
+One row kills workers at random; growth is that of memory, open files and Ray actors in its second
+half. Two have clusters of their own: where Ray's monitor of memory has a limit just above what this
+machine holds, and where Ray's control store (GCS) keeps on disk what it knows. The last, for root
+only, is on two hosts, each with a network of its own.
 """
 
 import contextlib
@@ -30,6 +32,7 @@ import two_hosts
 import tyro
 
 WORKERS = 4
+TITLE = f"Faults, {WORKERS} workers on 2 nodes"
 STRIKE = 10  # outer step
 AFTER = 5  # outer steps that follow on the recovery
 PATIENCE = {"suspicion_slack": 2.0, "probe": 3.0}  # for the frozen worker; minutes by default
@@ -44,17 +47,25 @@ def main(kills: int = 200, json: pathlib.Path | None = None) -> None:
     with cluster() as nodes:  # before JAX
         import measure
 
-        rows = [strike(name, fault, nodes) for name, fault in FAULTS.items()]
-        rows.append(strike("a worker over workers.max_memory", feed("hold"), nodes, 1e9))
-        rows.append(many_kills(kills))
+        rows = measure.saved_rows(json)
+
+        def record(name: str, measured: Callable[..., dict[str, Any]], *how: Any) -> None:
+            if name not in [row["fault"] for row in rows]:
+                rows.append({"fault": name} | measured(*how))
+                measure.save(TITLE, rows, json)
+
+        for name, fault in FAULTS.items():
+            record(name, strike, fault, nodes)
+        record("a worker over workers.max_memory", strike, feed("hold"), nodes, None, 1e9)
+        record(f"{kills} random kills", many_kills, kills)
     with cluster(memory_monitor()) as nodes:
-        rows.append(strike("a worker ended by Ray for its memory", feed("all"), nodes))
+        record("a worker ended by Ray for its memory", strike, feed("all"), nodes)
     with control_store() as variables, cluster(variables) as nodes:
-        rows.append(strike(GCS_DOWN, kill_gcs, nodes, mend=start_gcs))
+        record(GCS_DOWN, strike, kill_gcs, nodes, start_gcs)
     if two_hosts.are_possible():
         with two_hosts.hosts(workers_here=WORKERS, workers_there=WORKERS) as hosts:
-            rows.append(strike("the network to half of the workers cut", cut, hosts))
-    measure.report(f"Faults, {WORKERS} workers on 2 nodes", rows, json)
+            record("the network to half of the workers cut", strike, cut, hosts)
+    measure.report(TITLE, rows, json)
 
 
 @contextlib.contextmanager
@@ -239,11 +250,10 @@ def run(max_worker_bytes: float = 0) -> Iterator[tuple[Any, Audit, Train]]:
 
 
 def strike(
-    name: str,
     fault: Callable[[Any, Any], None],
     nodes: Any,
-    max_worker_bytes: float = 0,
     mend: Callable[[Any], None] | None = None,
+    max_worker_bytes: float = 0,
 ) -> dict[str, Any]:
     """One fault, and what it cost. What `mend` mends is down for `DOWN` seconds."""
     struck = recovered = end = 0.0
@@ -262,13 +272,12 @@ def strike(
         elif struck and not recovered and pool.alive == WORKERS and pool.pids != pids:
             recovered, end = now - struck, done.state.step + AFTER
         if struck and now - struck > LIMIT:
-            raise AssertionError(f"{name}: not recovered in {LIMIT:.0f} s")
+            raise AssertionError(f"not recovered in {LIMIT:.0f} s")
         return bool(end) and done.state.step >= end
 
     with run(max_worker_bytes) as (pool, audit, train):
         state = train(until)
     return {
-        "fault": name,
         "seconds to recover": recovered,
         "outer steps": state.step,
         "used": audit.outcomes["used"],
@@ -304,7 +313,6 @@ def many_kills(kills: int) -> dict[str, Any]:
         state = train(until)
     growth = {key: sizes[-1][key] - sizes[-2][key] for key in sizes[-1]}
     return {
-        "fault": f"{kills} random kills",
         "seconds to recover": (time.perf_counter() - began) / max(kills, 1),
         "outer steps": state.step,
         "used": audit.outcomes["used"],

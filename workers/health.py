@@ -16,6 +16,7 @@ import collections
 import dataclasses
 import math
 import statistics
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 State: TypeAlias = Literal["running", "suspect", "restarting", "quarantined", "released"]
@@ -131,3 +132,19 @@ class Seat:
     def is_hopeless(self) -> bool:
         """Whether it failed so often in a row that something there is broken."""
         return self.failures >= MAX_FAILURES
+
+
+def check_hope(seats: Sequence[Seat], min_workers: int, reason: str) -> None:
+    """Raises `RuntimeError` when too many workers are beyond hope; `reason` is that of the last.
+
+    A run cannot lose a worker that never gave a result unless it can do with fewer; of those
+    that did, it takes one to go on.
+    """
+    hopeless = [seat for seat in seats if seat.is_hopeless]
+    never = any(not seat.results for seat in hopeless)
+    needed = min_workers if never else 1
+    if len(seats) - len(hopeless) < needed:
+        raise RuntimeError(
+            f"{len(hopeless)} of {len(seats)} workers were started {MAX_FAILURES} times "
+            f"and gave no result; the last time: {reason}"
+        )

@@ -12,10 +12,11 @@ from ray.cloudpickle import cloudpickle
 from metaopt.aggregate import Cause, Dropped, Weights, WorkerResult
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.errors import InputError
-from workers import seeds, wire
-from workers.health import MAX_FAILURES, STATES, Patience, Seat
+from workers import wire
+from workers.health import STATES, Patience, Seat, check_hope
 from workers.host import PROBE, Raised
 from workers.pool import Pool, check_number, check_size
+from workers.received import received
 from workers.worker import Snapshot, WorkerSpec
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class RemotePool(Pool):
         self._lost: list[Dropped] = []
         self._answers: dict[int, Any] = {}
         self._moving: dict[int, Snapshot] = {}  # states on their way to a new process, by worker
+        self._late: dict[int, Snapshot] = {}  # those that wait for their workers to start
+        self._like: Any = None  # meta-parameters, published, of the shapes that states are for
         self._last_weights: Weights | None = None
         self._weights: Any = None
         self._next_look = 0.0
@@ -96,6 +99,12 @@ class RemotePool(Pool):
     def _outer_step(self) -> int:
         """Of the weights last broadcast; 0 before."""
         return self._last_weights.outer_step if self._last_weights else 0
+
+    @property
+    def _meta_params(self) -> MetaParams:
+        """Of the weights last broadcast; without them no worker computes."""
+        assert self._last_weights is not None
+        return self._last_weights.meta_params
 
     def broadcast(self, weights: Weights) -> None:
         self._last_weights = weights
@@ -124,13 +133,16 @@ class RemotePool(Pool):
         self._await_workers()
         self._receive_until(lambda: not self._computing and not self._moving)
         answers = self._answer("snapshot", {worker: () for worker in self._idle})
-        return [answers.get(worker, {}) for worker in range(len(self._specs))]
+        return [answers.get(w, self._late.get(w, {})) for w in range(len(self._specs))]
 
     def restore(self, snapshots: Sequence[Snapshot], meta_params: MetaParams) -> None:
         check_number(snapshots, len(self._specs))
-        self._await_workers()
-        like = self._publish(wire.pack(meta_params))
-        self._answer("restore", {worker: (snapshots[worker], like) for worker in self._idle})
+        self._like = self._publish(wire.pack(meta_params))
+        self._late = dict(enumerate(snapshots))
+        for worker in list(self._idle):
+            self._give_state(worker)
+        self._await_workers()  # theirs is given to each as it starts
+        self._receive_until(lambda: not self._moving)
 
     def resize(self, number: int) -> None:
         check_size(number, len(self._seats))
@@ -205,7 +217,7 @@ class RemotePool(Pool):
                 self._seats[worker].shows_life(time.monotonic())
         elif died:
             self._replace(worker, "preempted" if outcome.preempted else "lost", outcome.reason)
-        elif method in ("snapshot", "restore") and worker not in self._moving:
+        elif method == "snapshot" and worker not in self._moving:
             self._has_answered(worker)
             self._answers[worker] = outcome
         elif isinstance(outcome, Raised):
@@ -226,16 +238,23 @@ class RemotePool(Pool):
         if method == "start":
             self.pids[worker] = outcome
             logger.info("worker %d (%s) is process %d", worker, self._specs[worker].task, outcome)
-            if worker in self._moving:
-                assert self._last_weights is not None  # it has computed at some
-                like = wire.pack(self._last_weights.meta_params)
-                self._ask("restore", {worker: (self._moving[worker], like)})
+            self._give_state(worker)
         elif method == "snapshot":
             self._moving[worker] = outcome
             self._stop(worker)
             self._start(worker)
         else:
             del self._moving[worker]
+
+    def _give_state(self, worker: int) -> None:
+        """Asks a worker that has started to go on from the state that there is for it, if any."""
+        if worker in self._late:
+            self._moving[worker] = self._late.pop(worker)
+        if worker not in self._moving:
+            return
+        if self._like is None:
+            self._like = self._publish(wire.pack(self._meta_params))
+        self._ask("restore", {worker: (self._moving[worker], self._like)})
 
     def _take_exception(self, worker: int, raised: Raised) -> None:
         """Ends the run for what would happen to a replacement too."""
@@ -256,7 +275,7 @@ class RemotePool(Pool):
         seat = self._seats[worker]
         assert seat.call is not None
         try:
-            result = self._result(worker, outcome, seat.call.outer_step)
+            result = received(outcome, self._specs[worker], self._meta_params, seat.call.outer_step)
         except ValueError as error:
             self._replace(worker, "malformed", str(error))
             return
@@ -270,28 +289,13 @@ class RemotePool(Pool):
             self._moving[worker] = {}
             self._ask("snapshot", {worker: ()})
 
-    def _result(self, worker: int, packed: Any, outer_step: int) -> WorkerResult:
-        """The result for `outer_step`. Raises `ValueError` for anything else."""
-        assert self._last_weights is not None
-        meta_params, spec = self._last_weights.meta_params, self._specs[worker]
-        result = wire.unpack(packed)
-        if not isinstance(result, WorkerResult):
-            raise ValueError(f"it sent a {type(result).__name__} in the place of a result")
-        if result.outer_step != outer_step:
-            raise ValueError(f"its result is of outer step {result.outer_step}, not {outer_step}")
-        if spec.wire == "seeds":
-            result = seeds.expanded(result, spec, meta_params)
-        if wire.shapes(result.estimate.gradient) != wire.shapes(meta_params):
-            raise ValueError("its gradient does not have the shapes of meta_params")
-        return result
-
     def _replace(self, worker: int, cause: Cause, reason: str) -> None:
         seat = self._seats[worker]
         self._forget(worker, cause)
         seat.answers()
         logger.warning("worker %d (%s) is replaced: %s", worker, self._specs[worker].task, reason)
         if cause != "preempted" and seat.fails(time.monotonic()):
-            self._check_hope(reason)
+            check_hope(self._seats, self._min_workers, reason)
             logger.warning(
                 "worker %d failed %d times in a row: it is in quarantine", worker, seat.failures
             )
@@ -309,21 +313,6 @@ class RemotePool(Pool):
         self._idle.discard(worker)
         self._moving.pop(worker, None)
         self._stop(worker)
-
-    def _check_hope(self, reason: str) -> None:
-        """Raises `RuntimeError` when too many workers are beyond hope.
-
-        A run cannot lose a worker that never gave a result unless it can do with fewer; of those
-        that did, it takes one to go on.
-        """
-        hopeless = [seat for seat in self._seats if seat.is_hopeless]
-        never = any(not seat.results for seat in hopeless)
-        needed = self._min_workers if never else 1
-        if len(self._seats) - len(hopeless) < needed:
-            raise RuntimeError(
-                f"{len(hopeless)} of {len(self._seats)} workers were started {MAX_FAILURES} times "
-                f"and gave no result; the last time: {reason}"
-            )
 
     def _start(self, worker: int) -> None:
         self._seats[worker].starts()

@@ -92,8 +92,16 @@ def create(folder: RunFolder, run: BaseConfig) -> None:
 
 
 def write_config(folder: RunFolder, run: BaseConfig) -> None:
-    """Writes the configuration, or replaces it when the run goes on with another."""
+    """Writes the configuration."""
     _replace(folder.config, run.to_toml())
+
+
+def replace_config(folder: RunFolder, run: BaseConfig) -> None:
+    """Writes the one that a run goes on with; if with other workers, no other number is wanted."""
+    before = tomllib.loads(folder.config.read_text()).get("workers", {})
+    if before.get("number") != run.workers.number:
+        folder.workers_wanted.unlink(missing_ok=True)
+    write_config(folder, run)
 
 
 def _replace(path: Path, text: str) -> None:

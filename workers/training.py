@@ -25,9 +25,11 @@ from workers.interrupts import Interrupts
 from workers.pool import Pool
 from workers.run_folder import RunFolder
 from workers.validation import Best
-from workers.worker import Snapshot, WorkerSpec
+from workers.worker import NUM_DONE, Snapshot, WorkerSpec
 
 logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOOKS = 1.0  # at how many workers are wanted, which is in a file
 
 META_PARAMS_STREAM = 0x6D657461  # apart from the keys of the workers, which come from the same seed
 
@@ -50,6 +52,7 @@ class Training:
         self._guard, self._watched = config.chaos_guard(), Watched()
         self._last_time = 0.0
         self._num_workers = config.workers.number
+        self._next_look = 0.0
         self._unsaved: OSError | None = None  # why the last checkpoint could not be written
 
     def run(self, state: OuterState) -> Interrupts:
@@ -100,6 +103,10 @@ class Training:
 
     def _resize(self) -> None:
         """Goes on with as many workers as `metaopt runs scale` asked for."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + SECONDS_BETWEEN_LOOKS
         wanted = run_folder.wanted_workers(self._folder)
         if wanted is not None and wanted != self._num_workers:
             logger.warning("goes on with %d workers", wanted)
@@ -193,8 +200,8 @@ def restore(config: BaseConfig, path: Path, pool: Pool) -> tuple[OuterState, Bes
     scaled = config.tasks if config.needs_loss_scales else ()
     like = config.learner.init(_first_meta_params(config), {task: LossScale() for task in scaled})
     parts = checkpoint.load(path, _learner_parts(like))
-    pool.restore(_snapshots(path, config.workers.number), like.meta_params)
     manifest = checkpoint.read_manifest(path)
+    pool.restore(_snapshots(path, worker_specs(config), manifest.step), like.meta_params)
     best = manifest.info["best"]
     return OuterState(manifest.step, **parts), Best(**best) if best else None
 
@@ -213,13 +220,20 @@ def _learner_parts(state: OuterState) -> dict[str, Any]:
     }
 
 
-def _snapshots(path: Path, number: int) -> list[Snapshot]:
-    """The states of the workers; that of a worker which was lost when they were saved is empty."""
-    snapshots: dict[str, dict[str, np.ndarray]] = {str(index): {} for index in range(number)}
+def _snapshots(path: Path, specs: Sequence[WorkerSpec], step: int) -> list[Snapshot]:
+    """The states of the workers; one that was lost when they were saved, or is new, has only begun.
+
+    Those of workers that the run goes on without are left out.
+    """
+    snapshots: dict[str, dict[str, np.ndarray]] = {str(spec.index): {} for spec in specs}
     for key, array in checkpoint.load_arrays(path, "workers").items():
         index, _, name = key.partition("/")
-        snapshots[index][name] = array
-    return list(snapshots.values())
+        if index in snapshots:
+            snapshots[index][name] = array
+    return [
+        snapshots[str(spec.index)] or {NUM_DONE: np.array(spec.first_after(step), np.int64)}
+        for spec in specs
+    ]
 
 
 def _reason(error: OSError) -> str:

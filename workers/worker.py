@@ -49,7 +49,11 @@ class WorkerSpec:
         One that takes another's place in the middle of a run begins with the task that the other
         would have come to, not with the first ones again.
         """
-        return Worker(self, self.stream.first_after(outer_step) if self.stream else 0)
+        return Worker(self, self.first_after(outer_step))
+
+    def first_after(self, outer_step: int) -> int:
+        """How many estimates a worker that begins at `outer_step` counts as done."""
+        return self.stream.first_after(outer_step) if self.stream else 0
 
     def at(self, num_done: int) -> Assigned:
         """What the worker does after `num_done` estimates."""

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from metaopt.aggregate import WorkerResult
+from metaopt.aggregate import Weights, WorkerResult
 from metaopt.estimators import PersistentES
 from metaopt.estimators.base import Estimate
 from metaopt.inner_problem import OptimizerTraining
@@ -245,3 +245,35 @@ def test_a_pool_lets_workers_go_and_takes_them_in_again():
         with pytest.raises(InputError, match="4 workers are wanted; the run can have from 1 to"):
             pool.resize(4)
     assert alive == [3, 3, 1, 1, 1, 3, 3, 3]
+
+
+class Late(SimulatedPool):
+    """The second worker starts when it is let in; what workers go on from is kept."""
+
+    def __init__(self, *arguments, **options):
+        self.given, self.let_in = {}, False
+        super().__init__(*arguments, **options)
+
+    def _submit(self, worker, method, *arguments):
+        if method == "restore":
+            self.given[worker] = arguments[0]
+        if worker == 0 or method != "start" or self.let_in:
+            super()._submit(worker, method, *arguments)
+
+    def open(self):
+        self.let_in = True
+        self._submit(1, "start", 0)
+
+
+def test_a_worker_that_comes_late_goes_on_from_its_state():
+    states = [{"num_done": np.array(3)}, {"num_done": np.array(4)}]
+    learner = Learner(OuterOptimizer("sgd"), NUM_STEPS)
+    with Late(specs(2), good, min_workers=1, min_results=1) as pool:
+        pool.restore(states, {"w": GOOD})
+        assert pool.given == {0: states[0]}
+        pool.broadcast(Weights(0, {"w": GOOD}, {}))
+        assert [result.worker for result in pool.collect()] == [0]
+        assert pool.snapshot()[1] is states[1]  # a checkpoint before it came does not lose it
+        pool.open()
+        meta_train(learner, learner.init({"w": GOOD}), pool)
+        assert pool.given == dict(enumerate(states))

@@ -263,3 +263,23 @@ def test_a_run_goes_on_with_as_many_workers_as_it_is_told_to(config: Path, tmp_p
             assert cli.main(["runs", "scale", str(run), str(number)]) == 0
             _wait_for(process, lambda n=number: running() == n)
     assert cli.main(["runs", "scale", str(run), "3"]) == 2
+
+
+def _num_done(run: Path, step: int) -> dict[str, int]:
+    arrays = checkpoint.load_arrays(checkpoint.at(run / "checkpoints", step), "workers")
+    return {path: int(array) for path, array in arrays.items() if path.endswith("num_done")}
+
+
+def test_a_run_of_which_workers_come_and_go_goes_on_with_more_and_with_fewer(
+    config: Path, tmp_path: Path
+):
+    run = tmp_path / "run"
+    end = lambda step: ["--learner.num-steps", str(step)]
+    assert _train("--config", str(config), "--out", str(run), "--workers", "1:2", *end(3)) == 0
+    assert cli.main(["runs", "scale", str(run), "1"]) == 0
+    assert cli.main(["resume", str(run), "--workers", "1:3", *end(6)]) == 0
+    assert _num_done(run, 6) == {"0/num_done": 6, "1/num_done": 6, "2/num_done": 3}
+    assert cli.main(["resume", str(run), "--workers", "1", *end(9)]) == 0
+    assert _num_done(run, 9) == {"0/num_done": 9}
+    running = [r["workers"]["running"] for r in telemetry.read(run / "metrics.jsonl")]
+    assert running == [2, 2, 2, 3, 3, 3, 1, 1, 1]

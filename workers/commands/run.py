@@ -27,6 +27,8 @@ from workers.validation import Best
 
 # What may be otherwise when a run goes on; all the rest makes it what it is.
 CHANGEABLE = ("learner.num_steps", "workers.pool", "workers.address", "checkpoint", "validation")
+# Besides, of a run of which workers come and go.
+CHANGEABLE_IF_ELASTIC = ("workers.number", "workers.min_number", "workers.min_results")
 
 LABEL_WIDTH = 13  # of the plan
 
@@ -84,7 +86,7 @@ class RunCommand(abc.ABC):
         with run_folder.held(folder), _open_pool(self.settings) as pool:
             start, best = training.restore(self.settings, path, pool)
             run_folder.discard_after(folder, start.step)
-            run_folder.write_config(folder, self.settings)
+            run_folder.replace_config(folder, self.settings)
             return self._train(console, folder, pool, start, best)
 
     def _train(
@@ -173,11 +175,14 @@ def _spelled_out(arguments: Sequence[str]) -> list[str]:
 def _check_unchanged(before: BaseConfig, after: BaseConfig) -> None:
     """Raises `InputError` when a run would go on as another one."""
     old, new = (dict(_flat(config.to_table())) for config in (before, after))
+    is_elastic = before.workers.min_number > 0
+    changeable = CHANGEABLE + (CHANGEABLE_IF_ELASTIC if is_elastic else ())
     for key in old | new:
-        if old.get(key) != new.get(key) and not key.startswith(CHANGEABLE):
+        if old.get(key) != new.get(key) and not key.startswith(changeable):
+            hint = "" if is_elastic else "; begun with --workers MIN:MAX, the workers may too"
             raise InputError(
                 f"--resume goes on with {key} = {old.get(key)!r}, not {new.get(key)!r}; "
-                f"what may change is {', '.join(CHANGEABLE)}"
+                f"what may change is {', '.join(changeable)}{hint}"
             )
 
 
