@@ -4,14 +4,18 @@
 
 PersistentES on FactoredMLP, 16 tasks, truncation 50, MLP 64-32-10, batch 128. A pool of one worker
 and a pool of two stand side by side and take turns of one second, so both meet the same machine;
-the ratio is that of the medians. The machine must be idle: what else runs takes from two workers
-what it leaves to one.
+the ratio is that of the medians. Each worker has a core of its own, which it shares with whatever
+of the learner and of Ray comes there. The machine must be idle: what else runs takes from two
+workers what it leaves to one. The load average at the end says whether it was, 2 to 3 is this
+benchmark itself.
 """
 
+import contextlib
+import os
 import pathlib
 import statistics
 import time
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -58,6 +62,7 @@ def compare(pool: str, rounds: int, path: pathlib.Path | None) -> None:
         for each in pools.values():  # compile
             each.broadcast(weights)
             each.collect()
+            pin(each)
         for _ in range(rounds):
             for number, each in pools.items():
                 start, estimates = time.perf_counter(), 0
@@ -68,10 +73,26 @@ def compare(pool: str, rounds: int, path: pathlib.Path | None) -> None:
                 rates[number].append(estimates * estimator.inner_steps / elapsed)
     medians = {number: statistics.median(values) for number, values in rates.items()}
     rows = [
-        {"pool": pool, "workers": number, "steps/s": round(median), "ratio": median / medians[1]}
+        {
+            "pool": pool,
+            "workers": number,
+            "steps/s": round(median),
+            "ratio": median / medians[1],
+            "of linear": median / medians[1] / number,
+            "load": os.getloadavg()[0],
+        }
         for number, median in medians.items()
     ]
     measure.report(f"Workers, {rounds} turns each", rows, path)
+
+
+def pin(pool: Any) -> None:
+    """Gives each worker of a pool a core, with all threads of its process."""
+    cores = sorted(os.sched_getaffinity(0))
+    for worker, pid in pool.pids.items():
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(int(thread.name), {cores[worker % len(cores)]})
 
 
 if __name__ == "__main__":

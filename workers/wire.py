@@ -15,7 +15,6 @@ import numpy as np
 # seeds   what the learner makes it from again, see `workers.seeds`
 Wire: TypeAlias = Literal["vector", "seeds"]
 
-
 SHORT = 64 * 1024  # bytes; Ray sends less than 100 KiB along with a call
 
 

@@ -179,7 +179,8 @@ def _check_unchanged(before: BaseConfig, after: BaseConfig) -> None:
     changeable = CHANGEABLE + (CHANGEABLE_IF_ELASTIC if is_elastic else ())
     for key in old | new:
         if old.get(key) != new.get(key) and not key.startswith(changeable):
-            hint = "" if is_elastic else "; begun with --workers MIN:MAX, the workers may too"
+            hint = "; of a run begun with --workers MIN:MAX, their number"
+            hint = hint if key in CHANGEABLE_IF_ELASTIC else ""
             raise InputError(
                 f"--resume goes on with {key} = {old.get(key)!r}, not {new.get(key)!r}; "
                 f"what may change is {', '.join(changeable)}{hint}"
