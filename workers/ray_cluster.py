@@ -39,7 +39,7 @@ def start_ray(address: str = "local", num_workers: int = 1) -> None:
             logging_level=logging.ERROR,
             **(_local_options(num_workers) if address == "local" else {}),
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray has none of its own for a node that does not start in time
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(
             f"no Ray cluster at address {address!r}: {reason}; "
