@@ -1,4 +1,4 @@
-r"""How many steps Adam needs for the same loss, if its learning rate is the best for every step.
+"""How many steps Adam needs for the same loss, if its learning rate is the best for every step.
 
 The envelope is the least loss that any learning rate has reached by a step: seed mean of the
 curves, exponential average, lower envelope over rates, running minimum. A loss is mapped to the
@@ -7,9 +7,11 @@ normalizers that come with learned_optimization; it is what VeLO reports (arXiv:
 speed-up of Celo (arXiv:2501.12670).
 
 What it cannot say: a loss that the envelope never reaches has no steps. Its speed-up is censored,
-at the last step of the envelope over those taken, and counts as a lower bound. A loss above the
-first of the envelope, or one that is not finite, has speed-up 0. Steps shorter than some twenty are
-smeared by the average.
+at the last step of the envelope over those taken, and counts as a lower bound: where Adam ran no
+longer than the run itself, nothing is ever above 1. `at_common_loss` has no such ceiling. It asks
+at the least loss that both reach: of a run that ends below the envelope, at its end. A loss above
+the first of the envelope, or one that is not finite, has speed-up 0. The average smears the first
+twenty steps or so.
 """
 
 from typing import NamedTuple
@@ -86,3 +88,17 @@ def speed_ups(losses: np.ndarray, at_step: float, envelope: Envelope) -> SpeedUp
         raise InputError(f"speed-up after {at_step} steps; there must be at least one")
     at_least = np.isfinite(losses) & (losses < envelope.losses[-1])
     return SpeedUps(steps_of_adam(losses, envelope) / at_step, at_least)
+
+
+def at_common_loss(curves: np.ndarray, steps: np.ndarray, envelope: Envelope) -> SpeedUps:
+    """The speed-ups of runs at the last loss that both they and the envelope reach.
+
+    `curves` are `smoothed`, [..., num_points] at `steps`, [num_points]. Of a run that ends below
+    the envelope, marked as `at_least`, it is the step at which the envelope first had its last loss
+    over the first at which the run had it; of others, what `speed_ups` says of their last loss.
+    """
+    at_end = speed_ups(curves[..., -1], float(steps[-1]), envelope)
+    reached = np.asarray(curves, np.float64) <= envelope.losses[-1]
+    first = np.maximum(steps[np.argmax(reached, axis=-1)], steps[1])  # no loss is had before a step
+    ratio = steps_of_adam(envelope.losses[-1], envelope) / first
+    return at_end._replace(values=np.where(at_end.at_least, ratio, at_end.values))

@@ -12,7 +12,6 @@ STEPS = np.asarray([0, 10, 20, 30])
 
 def test_seconds():
     assert resources.seconds(STEPS, 2.5).tolist() == pytest.approx([0.0, 0.025, 0.05, 0.075])
-    assert resources.steps_at_equal_time(100, 3.0, 1.5) == 200.0
 
 
 @pytest.mark.parametrize(

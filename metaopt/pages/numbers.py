@@ -1,0 +1,43 @@
+"""How a number is written, in text and on an axis."""
+
+import math
+
+MINUS = "\u2212"
+INFINITE = "\u221e"
+MISSING = "\u2013"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number in `digits` significant digits, whole numbers with separators."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return INFINITE if value > 0 else f"{MINUS}{INFINITE}"
+    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
+        return _signed(f"{int(value):,}")
+    written = f"{value:.{digits}g}"
+    if "e" not in written:
+        # With its last zeros, so that numbers below one another are equally exact.
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(float(written)))))
+        return _signed(f"{value:,.{decimals}f}")
+    mantissa, exponent = written.split("e")
+    return _signed(f"{mantissa}e{int(exponent)}")
+
+
+def tick(value: float) -> str:
+    """A round number on an axis, without zeros at its end."""
+    return _signed(f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.6g}")
+
+
+def percent(share: float) -> str:
+    """A share in whole percent."""
+    return MISSING if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 run", "2 runs"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _signed(written: str) -> str:
+    return written.replace("-", MINUS)
