@@ -127,7 +127,6 @@ def _announced(random, base, scale: float) -> dict[str, Any]:
         "split": "out_of_distribution",
         "axis": "wrong_horizon",
         "scale": scale,
-        "of": base["task"],
         "announced_num_steps": int(base["num_steps"] * scale),
         "results": base["results"] | {"learned optimizer": subject | {"final_train_loss": final}},
     }

@@ -43,6 +43,8 @@ COMMANDS = {
     "runs download": Entry("runs", "RunsDownload", "copy a run at a URL into a folder"),
     "doctor": Entry("doctor", "Doctor", "check this machine, and a small run from end to end"),
     "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned Adam on held-out tasks"),
+    "report": Entry("report", "Report", "make the page of an evaluation over a suite"),
+    "compare": Entry("compare", "Compare", "lay runs over one another"),
     "export": Entry("export", "Export", "write it as files that `metaopt.load` reads"),
     "tasks list": Entry("tasks", "TasksList", "list the task families, or the tasks of one"),
     "tasks show": Entry("task_show", "TasksShow", "show one task, its cost and Adam on it"),

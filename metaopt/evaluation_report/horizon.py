@@ -3,7 +3,7 @@
 from metaopt.bootstrap import Measured
 from metaopt.evaluation_report import over_factors
 from metaopt.evaluation_report.data import WRONG_HORIZON, Evaluated, TaskResults
-from metaopt.evaluation_report.measures import NUM_RESAMPLES, has_scale, judged, normalized
+from metaopt.evaluation_report.measures import NUM_RESAMPLES, judged, normalized
 from metaopt.evaluation_report.over_factors import Points
 from metaopt.pages import figure
 from metaopt.pages.figure import Figure
@@ -15,6 +15,7 @@ from metaopt.protocols import wrong_horizon
 from metaopt.protocols.wrong_horizon import Excess
 
 WORDS = "Normalised loss lost to a wrong announcement"
+NOT_MEASURED = "No task of this evaluation has both a right and a wrong announcement."
 RIGHT = (1.0, Measured(0.0, (0.0, 0.0)))  # nothing is lost to the truth
 
 
@@ -23,7 +24,7 @@ def section(evaluated: Evaluated) -> Section:
     title, subject = "A wrong horizon", evaluated.names[0]
     found = {name: _excesses(evaluated, name) for name in evaluated.names}
     if not found[subject]:
-        return Section("horizon", title, ("No task of this evaluation announces a wrong one.",))
+        return Section("horizon", title, (NOT_MEASURED,))
     measured = {name: [(e.announced, e.loss) for e in line] for name, line in found.items()}
     moved = [name for name, line in measured.items() if name == subject or _is_moved(line)]
     unmoved = [name for name, line in measured.items() if line and name not in moved]
@@ -57,11 +58,10 @@ def _is_moved(points: Points) -> bool:
 
 def _excesses(evaluated: Evaluated, name: str) -> list[Excess]:
     """By ascending announcement, for an optimizer that has results on such tasks."""
-    right = {task.name: task for task in judged(evaluated)}
     pairs: dict[float, list[tuple[TaskResults, TaskResults]]] = {}
     for task in evaluated.tasks:
-        true = right.get(task.of or "")
-        if task.axis == WRONG_HORIZON and task.scale and true and _both(task, true, name):
+        true = _truly_announced(evaluated, task)
+        if task.scale and true and name in task.results and name in true.results:
             pairs.setdefault(float(task.scale), []).append((task, true))
     of = lambda tasks: normalized(tasks, name, len(evaluated.seeds))
     columns = {scale: zip(*found, strict=True) for scale, found in sorted(pairs.items())}
@@ -71,8 +71,13 @@ def _excesses(evaluated: Evaluated, name: str) -> list[Excess]:
     ]
 
 
-def _both(task: TaskResults, true: TaskResults, name: str) -> bool:
-    return has_scale(task) and name in task.results and name in true.results
+def _truly_announced(evaluated: Evaluated, task: TaskResults) -> TaskResults | None:
+    """The same task with the true announcement; None where it is not in the evaluation."""
+    if task.axis != WRONG_HORIZON:
+        return None
+    # The baselines are those of the same runs, so the anchors are the same numbers.
+    same = lambda one: (one.family, one.num_steps, one.num_parameters, one.initial, one.best)
+    return next((true for true in judged(evaluated) if same(true) == same(task)), None)
 
 
 def _data(found: dict[str, list[Excess]]) -> Table:

@@ -30,7 +30,7 @@ class Figure:
         ]
         files = element("span", "Data: ", join(*links, between=" "), class_="files")
         caption = element("figcaption", element("p", self.caption), files)
-        return element("figure", self.content, caption, id=self.name)
+        return element("figure", self.content, caption, id=f"figure-{self.name}")
 
     def write(self, folder: Path) -> list[Path]:
         """Writes the files into `folder`; returns their paths. Raises `OSError`."""

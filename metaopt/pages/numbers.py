@@ -5,22 +5,20 @@ import math
 MINUS = "\u2212"
 INFINITE = "\u221e"
 MISSING = "\u2013"
+SMALLEST, LARGEST = 1e-4, 1e6  # beyond them numbers have an exponent
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number in `digits` significant digits, whole numbers with separators."""
+    """A number in at least `digits` significant digits, whole numbers with separators."""
     if value is None or math.isnan(value):
         return MISSING
     if math.isinf(value):
         return INFINITE if value > 0 else f"{MINUS}{INFINITE}"
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
+    if value == int(value) and abs(value) < LARGEST:
         return _signed(f"{int(value):,}")
-    written = f"{value:.{digits}g}"
-    if "e" not in written:
-        # With its last zeros, so that numbers below one another are equally exact.
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(float(written)))))
-        return _signed(f"{value:,.{decimals}f}")
-    mantissa, exponent = written.split("e")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")  # of the rounded number
+    if SMALLEST <= abs(value) < LARGEST:
+        return _signed(f"{value:,.{max(0, digits - 1 - int(exponent))}f}")
     return _signed(f"{mantissa}e{int(exponent)}")
 
 

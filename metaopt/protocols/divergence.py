@@ -29,4 +29,4 @@ def count(final_losses: np.ndarray, initial: float, *others: np.ndarray) -> Fail
 
 def total(failures: list[Failures]) -> Failures:
     """All of them together."""
-    return Failures(*(sum(values) for values in zip(*failures, strict=True)))
+    return Failures(*(sum(getattr(one, name) for one in failures) for name in Failures._fields))

@@ -35,3 +35,4 @@ def test_every_run_that_went_wrong_is_counted_once():
     assert divergence.count(final, 2.0) == Failures(6, 2, 1)
     assert divergence.count(final, 2.0, test) == Failures(6, 3, 1)
     assert divergence.total([Failures(6, 3, 1), Failures(4, 0, 2)]) == Failures(10, 3, 3)
+    assert divergence.total([]) == Failures(0, 0, 0)
