@@ -67,7 +67,12 @@ class Table:
             element("tbody", *rows),
         )
         return element(
-            "div", table, class_="scroll", tabindex=0, role="region", aria_label=self.title
+            "div",
+            table,
+            class_="scroll",
+            tabindex=0,
+            role="region",
+            aria_label=f"Table: {self.title}",
         )
 
     def _cell(self, i: int, j: int, shown: str | None) -> Html:

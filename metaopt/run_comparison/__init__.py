@@ -35,7 +35,7 @@ def page(found: Sequence[MetaTraining]) -> Page:
         evaluations.section(found),
     )
     return Page(
-        title=" and ".join(run.name for run in found) if len(found) < 4 else f"{len(found)} runs",
+        title=", ".join(run.name for run in found) if len(found) < 4 else f"{len(found)} runs",
         kicker="Comparison of runs",
         lead=_lead(found),
         sections=tuple(section for section in sections if section is not None),

@@ -127,4 +127,5 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", str(value)
+            several = isinstance(value, list)
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if several else str(value)

@@ -29,7 +29,7 @@ def test_html_reads_back_with_scopes_and_a_caption():
     assert (root.get("role"), root.get("tabindex"), root.get("aria-label")) == (
         "region",
         "0",
-        "Scores & more",
+        "Table: Scores & more",
     )
     cells = [e.text for e in root.iter("td")]
     assert cells[:4] == ["0.123 (\u22120.500 to \u221e)", "1,200", "x, y", "\u2013"]

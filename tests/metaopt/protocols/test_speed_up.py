@@ -96,6 +96,22 @@ def test_edges(loss, value, at_least):
     assert found.num_censored == at_least
 
 
+@pytest.mark.parametrize(
+    "curve, value",
+    [
+        ([4.0, 3.0, 2.0, 1.5, 1.5], 25.0 / 40.0),  # as `speed_ups` of the last loss
+        ([4.0, 1.0, 0.9, 0.9, 0.9], 30.0 / 10.0),  # beyond the envelope: where both first are at 1
+        ([4.0, 3.0, 3.0, 3.0, 0.5], 30.0 / 40.0),
+        ([0.5, 0.5, 0.5, 0.5, 0.5], 30.0 / 10.0),  # no loss is had before a step
+        ([4.0, 1.0, 0.5, 0.5, np.nan], 0.0),
+    ],
+)
+def test_beyond_the_envelope_the_common_loss_is_its_last(curve, value):
+    found = speed_up.at_common_loss(np.asarray([curve]), STEPS, ENVELOPE)
+    assert found.values == pytest.approx([value], rel=1e-9)
+    assert found.at_least.tolist() == [curve[-1] < 1.0]
+
+
 def test_refuses_no_steps_and_no_finite_start():
     with pytest.raises(InputError, match="after 0 steps"):
         speed_up.speed_ups(np.ones(1), 0, ENVELOPE)
