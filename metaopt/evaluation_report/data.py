@@ -58,7 +58,7 @@ class TaskResults:
     scale: float | None  # by how much
     of: str | None  # the task that it is wider than
     num_steps: int
-    num_parameters: int
+    num_parameters: int | None  # None where all optimizers failed
     initial: float
     best: float
     steps: np.ndarray  # [num_points]
@@ -144,7 +144,7 @@ def _task(found: Mapping[str, Any], num_seeds: int) -> TaskResults:
         scale=found.get("scale"),
         of=found.get("of"),
         num_steps=int(found["num_steps"]),
-        num_parameters=int(found["num_parameters"]),
+        num_parameters=found["num_parameters"],
         initial=_number(found["anchors"]["initial"]),
         best=_number(found["anchors"]["best"]),
         steps=steps,

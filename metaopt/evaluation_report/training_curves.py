@@ -72,7 +72,9 @@ def _panel(evaluated: Evaluated, task: TaskResults, over_time: bool) -> tuple[st
     series = [_series(evaluated, task, name, over_time) for name in drawn(evaluated, task)]
     ends = "; ".join(f"{one.name} {number(_last(one.y))}" for one in series)
     missing = sum(int(np.sum(~np.isfinite(r.curves[:, -1]))) for r in task.results.values())
-    note = f"{task.family}, {task.num_parameters:,} parameters"
+    note = task.family
+    if task.num_parameters is not None:
+        note += f", {counted(task.num_parameters, 'parameter')}"
     if missing:
         note += f", {counted(missing, 'run')} diverged"
     axes = Axes(

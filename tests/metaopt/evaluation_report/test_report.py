@@ -183,7 +183,7 @@ def _alone(file):
 
 def _no_results(file):
     for task in file["tasks"]:
-        task["results"] = {}
+        task.update(results={}, num_parameters=None, adam_grid=None)
 
 
 def _negative(file):
