@@ -38,7 +38,7 @@ def measure(name: str) -> float:
     A step draws a minibatch, and takes a step of gradient descent. Raises `InputError` as
     `catalog.build` does, and when the table cannot be written.
     """
-    seconds = _seconds_per_step(catalog.build(name))
+    seconds = measure_family(catalog.build(name))
     _write({**table(), name: seconds})
     return seconds
 
@@ -94,7 +94,8 @@ def _family(name: str) -> str:
     return name.partition(":")[0].rpartition("_seed")[0] or name.partition(":")[0]
 
 
-def _seconds_per_step(family: TaskFamily) -> float:
+def measure_family(family: TaskFamily) -> float:
+    """Seconds of an inner step of tasks of any family, by running it; keeps nothing."""
     data, key = family.load_data(), jax.random.key(0)
     program = family.program()
     task = program.sample(data, key)
