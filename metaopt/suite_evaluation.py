@@ -11,7 +11,6 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -27,6 +26,7 @@ from metaopt.baselines.one_rate import Adam
 from metaopt.suites import Suite, SuiteTask
 from taskset import catalog, costs, timings
 from taskset.base import Dataset, Key, TaskFamily
+from taskset.cores import num_cores
 
 FORMAT_VERSION = 2  # of evaluation.json, see docs/evaluation.md
 # Of the computation: with another one come other numbers, and what is kept is not taken for them.
@@ -129,8 +129,7 @@ def platform_name() -> str:
     """What programs run on: the device, the cores of this process, and the version of JAX."""
     device = jax.devices()[0]
     kind = "" if device.platform == "cpu" else f" {device.device_kind}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{device.platform}{kind}, {cores} cores, jax {jax.__version__}"
+    return f"{device.platform}{kind}, {num_cores()} cores, jax {jax.__version__}"
 
 
 def assemble(

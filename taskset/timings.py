@@ -19,6 +19,7 @@ import jax
 
 from taskset import catalog, costs
 from taskset.base import TaskFamily
+from taskset.cores import num_cores
 from taskset.data import store
 from taskset.errors import InputError
 
@@ -70,8 +71,13 @@ def table() -> dict[str, float]:
 def path_of_table() -> pathlib.Path:
     """Where the table of this kind of machine lies: it depends on processor, cores and device."""
     device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    machine = [platform.machine(), platform.processor(), cores, device.platform, device.device_kind]
+    machine = [
+        platform.machine(),
+        platform.processor(),
+        num_cores(),
+        device.platform,
+        device.device_kind,
+    ]
     digest = hashlib.sha256(json.dumps(machine).encode()).hexdigest()
     return store.root() / "timings" / f"{device.platform}-{digest[:12]}.json"
 

@@ -3,10 +3,10 @@
 import contextlib
 import dataclasses
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +24,12 @@ from metaopt.learned_optimizers import LearnedOptimizer, MetaParams
 from metaopt.suites import Suite, TrainedOn
 from metaopt.unit_cache import UnitCache
 from taskset import catalog
+from taskset.cores import num_cores
 from taskset.errors import InputError
 from workers import run_folder, suite_run
 from workers.commands import task_file
 from workers.commands.table import print_records
+from workers.ray_cluster import ray_cluster
 from workers.suite_run import SuiteRun
 
 FOLDER, REPORT = "evaluation", "eval.json"
@@ -81,7 +83,11 @@ class Evaluate:
     def run(self) -> int:
         """Prints the plan and what comes of it; returns 0, or 1 when a unit of a suite failed."""
         if self.suite is not None:
-            return self._evaluate_suite(self.suite)
+            workers = self._num_workers()
+            # Before JAX computes anything; see `workers.ray_cluster`.
+            ray = ray_cluster(self.address, workers) if self.address else nullcontext()
+            with ray:
+                return self._evaluate_suite(self.suite, workers)
         self._check_no_suite()
         return self._evaluate_tasks()
 
@@ -137,12 +143,11 @@ class Evaluate:
             if field.name in OF_SUITES and getattr(self, field.name) != field.default:
                 raise InputError(f"--{field.name} goes with --suite, as in: --suite small")
 
-    def _evaluate_suite(self, name: str) -> int:
+    def _evaluate_suite(self, name: str, workers: int) -> int:
         subject = find(self.path, self.checkpoint)
         trained_on = TrainedOn(self.tasks or subject.tasks, self._num_steps(subject))
         suite = _suite(name, trained_on)
         seeds = tuple(range(self._num_seeds(suite.num_seeds)))
-        workers = self._num_workers()
         evaluation = SuiteRun(
             suite, self._contenders(subject), seeds, UnitCache(self.cache), workers, self.address
         )
@@ -159,11 +164,9 @@ class Evaluate:
         return SOME_FAILED if written["failures"] else 0
 
     def _num_workers(self) -> int:
-        if self.workers is None:
-            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        if self.workers < 1:
+        if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers is {self.workers}; it must be at least 1")
-        return self.workers
+        return self.workers or num_cores()
 
     def _contenders(self, subject: Subject) -> tuple[Contender, ...]:
         """The subject, the baselines, and the others that are compared with."""
