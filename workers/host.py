@@ -24,11 +24,21 @@ class Raised(NamedTuple):
     is_input_error: bool
 
 
+class Answer(NamedTuple):
+    """What a job of `workers.farm` has come to."""
+
+    value: Any
+    memory_bytes: int  # that the process holds
+
+
 class WorkerHost:
     """Holds a worker and answers calls, one at a time; a probe may come besides."""
 
-    def __init__(self, spec: bytes, num_gpus: float = 0.0):
-        """`spec` is a pickled `workers.worker.WorkerSpec`: to unpickle it imports JAX."""
+    def __init__(self, spec: bytes = b"", num_gpus: float = 0.0):
+        """`spec` is a pickled `workers.worker.WorkerSpec`, which `start` needs.
+
+        To unpickle it, or a job, imports JAX.
+        """
         os.environ.update(worker_environment(num_gpus))
         self._spec = spec
         self._worker: Any = None
@@ -41,6 +51,7 @@ class WorkerHost:
         compute(Packed Weights)                 -> Packed WorkerResult
         snapshot()                              -> Snapshot
         restore(Snapshot, Packed meta_params)   -> None
+        run(pickled job)                        -> Answer, and needs no `start`
         """
         try:
             return getattr(self, f"_{method}")(*arguments)
@@ -69,6 +80,13 @@ class WorkerHost:
         from workers import wire
 
         self._worker.restore(snapshot, wire.unpack(meta_params))
+
+    def _run(self, job: bytes) -> Answer:
+        from workers import memory
+
+        value = pickle.loads(job).run()
+        memory.give_back()
+        return Answer(value, memory.resident_bytes())
 
 
 def serve(file_descriptor: int) -> None:
