@@ -42,7 +42,7 @@ COMMANDS = {
     "runs scale": Entry("runs", "RunsScale", "let a run go on with fewer workers, or more again"),
     "runs download": Entry("runs", "RunsDownload", "copy a run at a URL into a folder"),
     "doctor": Entry("doctor", "Doctor", "check this machine, and a small run from end to end"),
-    "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned Adam on held-out tasks"),
+    "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned baselines on held-out tasks"),
     "export": Entry("export", "Export", "write it as files that `metaopt.load` reads"),
     "tasks list": Entry("tasks", "TasksList", "list the task families, or the tasks of one"),
     "tasks show": Entry("task_show", "TasksShow", "show one task, its cost and Adam on it"),
