@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from metaopt import held_out, update_cost
-from metaopt.baselines.contenders import Contender, Trials
+from metaopt.baselines.contenders import AtEveryRate, Contender, Trials
 from metaopt.baselines.embedded_curves import data_fingerprint
 from metaopt.baselines.grid import mean_loss
 from metaopt.baselines.one_rate import Adam
@@ -84,6 +84,7 @@ class Unit:
         curves = np.asarray(trials.runs.curves)
         kept, best = curves[..., list(curve_steps(num_steps))], trials.best
         record: dict[str, Any] = {
+            "num_parameters": costs.num_parameters(family),
             "initial": _plain(mean_loss(curves[best, :, 0])),
             "result": {
                 "setting": _numbers(trials.settings)[best],
@@ -92,7 +93,7 @@ class Unit:
                 **self._costs(trials.settings[best], family, data, keys[0]),
             },
         }
-        if self.contender.optimizer == Adam():
+        if isinstance(self.contender, AtEveryRate) and self.contender.optimizer == Adam():
             rates = [setting["learning_rate"] for setting in _numbers(trials.settings)]
             record["adam_grid"] = {"rates": rates, "curves": _plain(kept)}
         return record
@@ -188,7 +189,7 @@ def _task(
         "scale": task.scale,
         "num_steps": task.num_steps,
         "announced_num_steps": task.announced,
-        "num_parameters": costs.num_parameters(_family(task.name)),
+        "num_parameters": next((record["num_parameters"] for record in found.values()), None),
         "anchors": _anchors(baselines or list(found.values())),
         "steps": list(curve_steps(task.num_steps)),
         "results": {name: record["result"] for name, record in found.items()},

@@ -23,7 +23,7 @@ from taskset.named import NamedFamily, fixed_names
 Split: TypeAlias = Literal["in_distribution", "out_of_distribution"]
 Axis: TypeAlias = Literal["width", "depth", "data", "activation", "horizon", "wrong_horizon"]
 
-REFERENCE = MLPFamily(hidden=(32,))  # what is varied where nothing that was trained on is an MLP
+REFERENCE = MLPFamily()  # what is varied where nothing that was trained on is an MLP
 SMALL_TASKS = 2  # of those trained on, in the small suite
 # Of seeds of the split "test", the smallest that one step of takes a core a millisecond or two.
 OTHER_KINDS = (
@@ -94,12 +94,15 @@ class Suite:
 
 
 def named(name: str, trained_on: TrainedOn) -> Suite:
-    """The suite of this name for an optimizer. Raises `InputError` for an unknown name."""
+    """The suite of this name for an optimizer. Raises `InputError` when there is none."""
     if name not in SUITES:
         raise unknown_name("suite", name, SUITES)
-    # A wrong horizon of a short run may be rounded to the right one.
-    different = {task.title: task for task in reversed(SUITES[name](trained_on))}
-    return Suite(name, tuple(reversed(different.values())), NUM_SEEDS[name])
+    different: dict[str, SuiteTask] = {}
+    for task in SUITES[name](trained_on):
+        different.setdefault(task.title, task)
+    if not different:
+        raise InputError(f"suite {name} is of what was trained on, which is unknown; name --tasks")
+    return Suite(name, tuple(different.values()), NUM_SEEDS[name])
 
 
 def of_tasks(name: str, tasks: Sequence[str], trained_on: TrainedOn) -> Suite:
@@ -109,7 +112,7 @@ def of_tasks(name: str, tasks: Sequence[str], trained_on: TrainedOn) -> Suite:
 
 def _small(trained_on: TrainedOn) -> tuple[SuiteTask, ...]:
     steps, base = trained_on.num_steps, _mlp(trained_on)
-    same = trained_on.tasks[0]
+    same = next(iter(trained_on.tasks), catalog.name_of(REFERENCE))
     return (
         *_iid(trained_on)[:SMALL_TASKS],
         _wider(base, steps, 4),
@@ -117,7 +120,7 @@ def _small(trained_on: TrainedOn) -> tuple[SuiteTask, ...]:
         *_other_data(base, steps)[:1],
         *_other_activations(base, steps)[:1],
         _longer(same, steps, 5),
-        *(_misled(same, steps, scale) for scale in (0.1, 10)),
+        *_misled(same, steps, (0.1, 10)),
         *_away(OTHER_KINDS, trained_on),
     )
 
@@ -128,14 +131,14 @@ def _iid(trained_on: TrainedOn) -> tuple[SuiteTask, ...]:
 
 def _ood(trained_on: TrainedOn) -> tuple[SuiteTask, ...]:
     steps, base = trained_on.num_steps, _mlp(trained_on)
-    same = trained_on.tasks[0]
+    same = next(iter(trained_on.tasks), catalog.name_of(REFERENCE))
     return (
         *(_wider(base, steps, scale) for scale in (2, 4, 8, 16)),
         *(_deeper(base, steps, scale) for scale in (2, 3, 4)),
         *_other_data(base, steps),
         *_other_activations(base, steps),
         *(_longer(same, steps, scale) for scale in (2, 5, 10)),
-        *(_misled(same, steps, scale) for scale in (0.1, 0.5, 2, 10)),
+        *_misled(same, steps, (0.1, 0.5, 2, 10)),
         *_away(OTHER_KINDS, trained_on),
     )
 
@@ -161,10 +164,10 @@ def _mlp(trained_on: TrainedOn) -> MLPFamily:
 
 def _away(names: Sequence[str], trained_on: TrainedOn) -> tuple[SuiteTask, ...]:
     """Tasks by name; in distribution are those that were trained on."""
-    known = {_exact_name(task) for task in trained_on.tasks}
+    known = {exact_name(task) for task in trained_on.tasks}
     splits: dict[bool, Split] = {True: "in_distribution", False: "out_of_distribution"}
     return tuple(
-        SuiteTask(name, trained_on.num_steps, splits[_exact_name(name) in known])
+        SuiteTask(name, trained_on.num_steps, splits[exact_name(name) in known])
         for name in dict.fromkeys(names)
     )
 
@@ -200,10 +203,17 @@ def _longer(task: str, steps: int, scale: int) -> SuiteTask:
     return SuiteTask(task, steps * scale, "out_of_distribution", "horizon", scale)
 
 
-def _misled(task: str, steps: int, scale: float) -> SuiteTask:
-    """`task` as long as in meta-training, announced to be `scale` times as long."""
-    announced = max(1, round(steps * scale))
-    return SuiteTask(task, steps, "out_of_distribution", "wrong_horizon", scale, announced)
+def _misled(task: str, steps: int, scales: Sequence[float]) -> list[SuiteTask]:
+    """`task` as long as in meta-training, announced to be `scales` times as long.
+
+    A scale is left out where a short run rounds its horizon to the right one.
+    """
+    away = "out_of_distribution"
+    return [
+        SuiteTask(task, steps, away, "wrong_horizon", scale, announced)
+        for scale in scales
+        if (announced := max(1, round(steps * scale))) != steps
+    ]
 
 
 def _bare(family: TaskFamily) -> TaskFamily:
@@ -212,6 +222,6 @@ def _bare(family: TaskFamily) -> TaskFamily:
     return family
 
 
-def _exact_name(task: str) -> str:
+def exact_name(task: str) -> str:
     """The name of a task without what makes no difference to it."""
     return catalog.name_of(catalog.exact(catalog.build(task)))

@@ -10,8 +10,8 @@
     pool.py          what pools are;   remote_pool.py dispatches, and replaces what dies
     local.py         InProcessPool, ProcessPool
     ray_pool.py      RayPool;   ray_cluster.py starts Ray, before JAX is imported
-    farm.py          jobs that do not depend on each other, by the same transports
-    suite_run.py     such jobs: the units of an evaluation over a suite
+    farm.py          pieces of work that do not depend on each other, by the same transports
+    suite_run.py     such pieces: the units of an evaluation over a suite
     environment.py   threads, devices and compilation cache of a worker
     jobs.py          runs as jobs of a cluster elsewhere;   parcel.py packs what they take there
     checkup.py       what a machine needs to train

@@ -42,7 +42,7 @@ COMMANDS = {
     "runs scale": Entry("runs", "RunsScale", "let a run go on with fewer workers, or more again"),
     "runs download": Entry("runs", "RunsDownload", "copy a run at a URL into a folder"),
     "doctor": Entry("doctor", "Doctor", "check this machine, and a small run from end to end"),
-    "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned Adam on held-out tasks"),
+    "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned baselines on held-out tasks"),
     "report": Entry("report", "Report", "make the page of an evaluation over a suite"),
     "compare": Entry("compare", "Compare", "lay runs over one another"),
     "export": Entry("export", "Export", "write it as files that `metaopt.load` reads"),

@@ -1,57 +1,42 @@
-"""Jobs that do not depend on each other, on workers that are interchangeable.
+"""Pieces of work that do not depend on each other, on workers that are interchangeable.
 
 The processes are those of the pools, by the same transports. There is nothing to keep in a worker:
-one that dies is replaced, and its job begins anew; one that has grown large is replaced, too.
+one that dies is replaced, and its piece begins anew; one that has grown large is replaced, too.
 """
 
 import logging
-import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from ray.cloudpickle import cloudpickle
 
-from taskset.errors import InputError
-from workers.host import Answer, Raised
+from workers.host import Raised
+from workers.piece import Done, Failed, Piece, attempt
 from workers.transport import Died, Transport
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-MAX_TRIES = 2  # of a job whose worker dies, which may be what the job does to it
-MAX_BYTES = 4 * 2**30  # that a worker may hold between jobs
-
-
-class Job(Protocol):
-    """Work that can be sent to another process."""
-
-    def run(self) -> Any:
-        """Does it. What it returns can be sent, too."""
-        ...
-
-
-class Failed(NamedTuple):
-    """What a job has come to that has no result."""
-
-    reason: str  # one line
+MAX_TRIES = 2  # of a piece whose worker dies, which may be what the piece does to it
+MAX_BYTES = 4 * 2**30  # that a worker may hold between pieces
 
 
 def finished(
-    jobs: Sequence[Job], num_workers: int = 1, address: str | None = None
+    pieces: Sequence[Piece], num_workers: int = 1, address: str | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """Runs all jobs, and yields the index and the outcome of each as soon as it is there.
+    """Runs all pieces, and yields the index and the outcome of each as soon as it is there.
 
-    An outcome is what the job returned, or `Failed`. One worker is this process; more have one of
+    An outcome is what the piece returned, or `Failed`. One worker is this process; more have one of
     their own each, on this machine or, with an `address`, on a Ray cluster.
     """
-    num_workers = min(num_workers, len(jobs))
+    num_workers = min(num_workers, len(pieces))
     if address is None and num_workers <= 1:
-        yield from ((index, _here(job)) for index, job in enumerate(jobs))
+        yield from ((index, attempt(piece)) for index, piece in enumerate(pieces))
         return
     with closing(_transport(num_workers, address)) as transport:
-        yield from _Farm(transport, jobs, num_workers).outcomes()
+        yield from _Farm(transport, pieces, num_workers).outcomes()
 
 
 def _transport(num_workers: int, address: str | None) -> Transport:
@@ -67,13 +52,13 @@ def _transport(num_workers: int, address: str | None) -> Transport:
 class _Farm:
     """Who is doing what, and what is left."""
 
-    def __init__(self, transport: Transport, jobs: Sequence[Job], num_workers: int):
+    def __init__(self, transport: Transport, pieces: Sequence[Piece], num_workers: int):
         self._transport = transport
         # By value where it has to be: a class may come from a script or a notebook.
-        self._pickled = [cloudpickle.dumps(job) for job in jobs]
-        self._tries = [0] * len(jobs)
-        self._left = deque(range(len(jobs)))
-        self._doing: dict[int, int] = {}  # the index of the job, by worker
+        self._pickled = [cloudpickle.dumps(piece) for piece in pieces]
+        self._tries = [0] * len(pieces)
+        self._left = deque(range(len(pieces)))
+        self._doing: dict[int, int] = {}  # the index of the piece, by worker
         for worker in range(num_workers):
             self._transport.launch(worker)
             self._next(worker)
@@ -95,7 +80,7 @@ class _Farm:
             self._transport.submit(worker, "run", self._pickled[index])
 
     def _lose(self, worker: int, index: int, died: Died) -> Iterator[tuple[int, Any]]:
-        """The job goes to the front again, for the new process, unless it has had its chances."""
+        """The piece goes to the front again, for the new process, unless it has had its chances."""
         logger.warning("worker %d is replaced: %s", worker, died.reason)
         self._renew(worker)
         if self._tries[index] < MAX_TRIES or died.preempted:
@@ -104,27 +89,13 @@ class _Farm:
             yield index, Failed(f"its worker died {MAX_TRIES} times: {died.reason}")
 
     def _result(self, worker: int, outcome: Any) -> Any:
-        if isinstance(outcome, Raised):
-            return Failed(_last_line(outcome.message))
-        assert isinstance(outcome, Answer)
+        if isinstance(outcome, Raised):  # it could not even be read
+            return Failed(outcome.message.strip().splitlines()[-1])
+        assert isinstance(outcome, Done)
         if outcome.memory_bytes > MAX_BYTES:
             self._renew(worker)
-        return outcome.value
+        return outcome.outcome
 
     def _renew(self, worker: int) -> None:
         self._transport.stop(worker)
         self._transport.launch(worker)
-
-
-def _here(job: Job) -> Any:
-    try:
-        return job.run()
-    except InputError as error:
-        return Failed(_last_line(str(error)))
-    except Exception as error:
-        return Failed(_last_line(traceback.format_exception_only(error)[-1]))
-
-
-def _last_line(text: str) -> str:
-    """What an exception says, without its traceback."""
-    return " ".join(text.strip().splitlines()[-1].split())

@@ -24,20 +24,13 @@ class Raised(NamedTuple):
     is_input_error: bool
 
 
-class Answer(NamedTuple):
-    """What a job of `workers.farm` has come to."""
-
-    value: Any
-    memory_bytes: int  # that the process holds
-
-
 class WorkerHost:
     """Holds a worker and answers calls, one at a time; a probe may come besides."""
 
     def __init__(self, spec: bytes = b"", num_gpus: float = 0.0):
         """`spec` is a pickled `workers.worker.WorkerSpec`, which `start` needs.
 
-        To unpickle it, or a job, imports JAX.
+        To unpickle it, or a piece of work, imports JAX.
         """
         os.environ.update(worker_environment(num_gpus))
         self._spec = spec
@@ -51,7 +44,7 @@ class WorkerHost:
         compute(Packed Weights)                 -> Packed WorkerResult
         snapshot()                              -> Snapshot
         restore(Snapshot, Packed meta_params)   -> None
-        run(pickled job)                        -> Answer, and needs no `start`
+        run(pickled Piece)                      -> Done; needs no `start`
         """
         try:
             return getattr(self, f"_{method}")(*arguments)
@@ -81,12 +74,13 @@ class WorkerHost:
 
         self._worker.restore(snapshot, wire.unpack(meta_params))
 
-    def _run(self, job: bytes) -> Answer:
+    def _run(self, piece: bytes) -> Any:
         from workers import memory
+        from workers.piece import Done, attempt
 
-        value = pickle.loads(job).run()
+        outcome = attempt(pickle.loads(piece))
         memory.give_back()
-        return Answer(value, memory.resident_bytes())
+        return Done(outcome, memory.resident_bytes())
 
 
 def serve(file_descriptor: int) -> None:

@@ -16,7 +16,8 @@ from metaopt.suite_evaluation import Record, Unit
 from metaopt.suites import Suite
 from metaopt.unit_cache import UnitCache
 from taskset.errors import InputError
-from workers.farm import Failed, finished
+from workers.farm import finished
+from workers.piece import Failed
 from workers.progress import duration
 
 CACHE = Path.home() / ".cache" / "metaopt" / "evaluations"
@@ -41,8 +42,10 @@ class SuiteRun:
         records: dict[str, Record] = {
             key: kept for key in set(keys.values()) if (kept := self.cache.read(key))
         }
-        # Units that differ in name only are computed once.
-        todo = {key: unit for unit in units if (key := keys.get(unit.name)) and key not in records}
+        todo: dict[str, Unit] = {}  # units that differ in name only are computed once
+        for unit in units:
+            if (key := keys.get(unit.name)) and key not in records:
+                todo.setdefault(key, unit)
         console.print(
             f"{len(units)} units of a task and an optimizer: {len(units) - len(todo)} are known or "
             f"shared, {len(todo)} to compute"

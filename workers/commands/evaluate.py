@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import tyro
 from rich.console import Console
 
@@ -166,7 +167,14 @@ class Evaluate:
     def _num_workers(self) -> int:
         if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers is {self.workers}; it must be at least 1")
-        return self.workers or num_cores()
+        if self.address is not None or jax.default_backend() == "cpu":
+            return self.workers or num_cores()
+        if self.workers not in (None, 1):
+            raise InputError(
+                f"--workers is {self.workers}, which are on the CPU, and this process is on a "
+                f"{jax.default_backend()}; use --workers 1, or set JAX_PLATFORMS=cpu"
+            )
+        return 1
 
     def _contenders(self, subject: Subject) -> tuple[Contender, ...]:
         """The subject, the baselines, and the others that are compared with."""
