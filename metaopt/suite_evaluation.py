@@ -23,6 +23,7 @@ from metaopt.baselines.contenders import AtEveryRate, Contender, Trials
 from metaopt.baselines.embedded_curves import data_fingerprint
 from metaopt.baselines.grid import mean_loss
 from metaopt.baselines.one_rate import Adam
+from metaopt.protocols import speed_up
 from metaopt.suites import Suite, SuiteTask
 from taskset import catalog, costs, timings
 from taskset.base import Dataset, Key, TaskFamily
@@ -30,7 +31,7 @@ from taskset.cores import num_cores
 
 FORMAT_VERSION = 2  # of evaluation.json, see docs/evaluation.md
 # Of the computation: with another one come other numbers, and what is kept is not taken for them.
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_CURVE_STEPS = 200
 
 Record: TypeAlias = Mapping[str, Any]  # what came of a unit, as JSON values
@@ -82,7 +83,9 @@ class Unit:
         keys = held_out.evaluation_keys("report", self.seeds)
         trials = self.contender.train(family, data, keys, num_steps, self.announced)
         curves = np.asarray(trials.runs.curves)
-        kept, best = curves[..., list(curve_steps(num_steps))], trials.best
+        # Averaged over all steps, and then thinned: what is left out has its part in what is kept.
+        smoothed = speed_up.smoothed(curves).astype(np.float32)
+        kept, best = smoothed[..., list(curve_steps(num_steps))], trials.best
         record: dict[str, Any] = {
             "num_parameters": costs.num_parameters(family),
             "initial": _plain(mean_loss(curves[best, :, 0])),

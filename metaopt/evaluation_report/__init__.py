@@ -26,8 +26,8 @@ from metaopt.evaluation_report import (
     transfer,
 )
 from metaopt.evaluation_report.data import Evaluated
-from metaopt.pages.page import Page
-from taskset.errors import InputError
+from metaopt.evaluation_report.measures import Standing
+from metaopt.pages.page import Page, Section
 
 REPORT = "report.html"
 
@@ -36,33 +36,16 @@ def write(evaluation: Mapping[str, Any], folder: Path) -> list[Path]:
     """Writes `report.html` into `folder`, and the folder `report_figures` beside it.
 
     Returns the paths of all files, that of the report first. Raises `InputError` when `evaluation`
-    is none of format 2, when none of its tasks can be judged, or when a file cannot be written.
+    is none of format 2, or when a file cannot be written.
     """
     return page(data.read(evaluation)).write(folder / REPORT)
 
 
 def page(evaluated: Evaluated) -> Page:
-    """The whole report."""
-    if not measures.judged(evaluated):
-        raise InputError(
-            "no task of the evaluation has a loss below its initial one, so there is nothing to "
-            "compare; evaluate for more steps, or on other tasks"
-        )
-    standings = measures.standings(evaluated)
-    rival = headline.best_other(standings)
-    best = [standing.name for standing in headline.ranked(standings)]
-    shown = [evaluated.names[0], *(n for n in best if n != evaluated.names[0])][
-        : transfer.NUM_DRAWN
-    ]
+    """The whole report; without scores where no task can be judged, as without baselines."""
+    standings = measures.standings(evaluated) if measures.judged(evaluated) else []
     sections = (
-        headline.section(evaluated, standings),
-        training_curves.section(evaluated),
-        profiles.section(evaluated),
-        speed_ups.section(evaluated, rival.name if rival else None),
-        families.section(evaluated),
-        transfer.split_section(evaluated),
-        transfer.scale_section(evaluated, shown),
-        horizon.section(evaluated),
+        *_judgements(evaluated, standings),
         costs.section(evaluated),
         failed.section(evaluated),
         tasks.section(evaluated),
@@ -73,4 +56,22 @@ def page(evaluated: Evaluated) -> Page:
         kicker="Evaluation report",
         lead=headline.lead(evaluated, standings),
         sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def _judgements(evaluated: Evaluated, standings: list[Standing]) -> tuple[Section | None, ...]:
+    """What rests on losses of different tasks, and the curves."""
+    if not standings:
+        return (training_curves.section(evaluated),)
+    rival = headline.best_other(standings)
+    others = [one.name for one in headline.ranked(standings) if one.name != evaluated.names[0]]
+    return (
+        headline.section(evaluated, standings),
+        training_curves.section(evaluated),
+        profiles.section(evaluated),
+        speed_ups.section(evaluated, rival.name if rival else None),
+        families.section(evaluated),
+        transfer.split_section(evaluated),
+        transfer.scale_section(evaluated, [evaluated.names[0], *others][: transfer.NUM_DRAWN]),
+        horizon.section(evaluated),
     )

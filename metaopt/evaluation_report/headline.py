@@ -185,17 +185,7 @@ def _budget(optimizer: Optimizer) -> tuple[Cell, ...]:
 
 def lead(evaluated: Evaluated, standings: list[Standing]) -> Html:
     """The result in one or two sentences, and what was evaluated."""
-    ours, rival = standings[0], best_other(standings)
     seeds, tasks = counted(len(evaluated.seeds), "seed"), counted(len(evaluated.tasks), "task")
-    said = (
-        f"A score of {number(ours.score.value)} on {counted(len(judged(evaluated)), 'task')} with "
-        f"{seeds} each, where 1 is the best of all baselines on each task."
-    )
-    if rival is not None and rival.improvement is not None:
-        said += (
-            f" Against {rival.name}, the best of the others at {number(rival.score.value)}, it "
-            f"{_verdict(rival.improvement)}."
-        )
     facts = {
         "Subject": evaluated.subject,
         "Suite": evaluated.suite,
@@ -207,8 +197,25 @@ def lead(evaluated: Evaluated, standings: list[Standing]) -> Html:
     pairs = [
         element("div", element("dt", name), element("dd", value)) for name, value in facts.items()
     ]
-    lead = element("p", said, class_="lead")
+    lead = element("p", _result(evaluated, standings), class_="lead")
     return Html(lead + element("dl", *pairs, class_="facts"))
+
+
+def _result(evaluated: Evaluated, standings: list[Standing]) -> str:
+    if not standings:
+        return "No score: on no task did a baseline end below its initial loss."
+    ours, rival = standings[0], best_other(standings)
+    said = (
+        f"A score of {number(ours.score.value)} on {counted(len(judged(evaluated)), 'task')} with "
+        f"{counted(len(evaluated.seeds), 'seed')} each, where 1 is the best of all baselines on "
+        "each task."
+    )
+    if rival is None or rival.improvement is None:
+        return said
+    return (
+        f"{said} Against {rival.name}, the best of the others at {number(rival.score.value)}, it "
+        f"{_verdict(rival.improvement)}."
+    )
 
 
 def _verdict(improvement: Measured) -> str:

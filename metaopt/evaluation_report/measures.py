@@ -97,12 +97,9 @@ def speed_ups(tasks: Sequence[TaskResults], name: str, num_seeds: int) -> SpeedU
 
 
 def with_envelope(tasks: Sequence[TaskResults]) -> list[TaskResults]:
-    """The tasks with curves of Adam from which an envelope can be made."""
-    return [
-        t
-        for t in tasks
-        if t.adam is not None and np.any(np.all(np.isfinite(t.adam.curves[:, :, 0]), 1))
-    ]
+    """The tasks of at least one step, with curves of Adam that begin with finite losses."""
+    begins = lambda grid: np.any(np.all(np.isfinite(grid.curves[:, :, 0]), axis=1))
+    return [t for t in tasks if t.adam is not None and t.steps[-1] > 0 and begins(t.adam)]
 
 
 def _speed_ups(task: TaskResults, name: str, num_seeds: int) -> SpeedUps:

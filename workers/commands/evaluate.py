@@ -14,7 +14,7 @@ import jax
 import tyro
 from rich.console import Console
 
-from metaopt import curves, exports, report, suites
+from metaopt import curves, evaluation_report, exports, report, suites
 from metaopt.baselines import contenders
 from metaopt.baselines.contenders import Contender, Learned
 from metaopt.baselines.grid import RATES
@@ -62,8 +62,9 @@ class Evaluate:
     The settings of a baseline are chosen on the very runs that are reported, in its favour. Without
     --suite the tasks are those of meta-training, and the baseline is Adam at every rate of a grid,
     with and without cosine decay: writes eval.json, curves.png and curves.svg for each task into
-    PATH/evaluation, or into --out. With --suite, writes evaluation.json into PATH/evaluation/SUITE:
-    see docs/evaluation.md. What was finished before it was stopped is not computed again.
+    PATH/evaluation, or into --out. With --suite, writes evaluation.json and report.html into
+    PATH/evaluation/SUITE: see docs/evaluation.md. What was finished before it was stopped is not
+    computed again.
     """
 
     path: tyro.conf.Positional[Path]  # run folder, whose best checkpoint is taken, or export folder
@@ -162,6 +163,7 @@ class Evaluate:
         written = evaluation.run(console, subject=subject.title, sha256=subject.sha256)
         folder = self.out or self.path / FOLDER / suite.name
         console.print(f"wrote {suite_run.write(folder, written)}")
+        console.print(f"wrote {evaluation_report.write(written, folder)[0]}")
         return SOME_FAILED if written["failures"] else 0
 
     def _num_workers(self) -> int:

@@ -4,13 +4,11 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from metaopt import held_out
-from metaopt.baselines.adam import Adam
+from metaopt.baselines.one_rate import Adam, Rule
 from metaopt.inner_problem import OptimizerTraining
-from metaopt.learned_optimizers import LearnedOptimizer
 from metaopt.protocols import speed_up
 from metaopt.protocols.speed_up import Envelope
 from taskset.errors import InputError
@@ -119,18 +117,6 @@ def test_refuses_no_steps_and_no_finite_start():
         speed_up.envelope(np.full((2, 3, 4), np.nan), np.arange(4))
 
 
-class SGD(LearnedOptimizer):
-    """Plain gradient descent at a rate that is its only meta-parameter."""
-
-    def init(self, key):
-        del key
-        return {"learning_rate": jnp.ones(())}
-
-    def as_optax(self, meta_params, *, num_steps=None):
-        del num_steps
-        return optax.with_extra_args_support(optax.sgd(meta_params["learning_rate"]))
-
-
 @pytest.mark.usefixtures("standard_promotion")
 def test_adam_is_about_as_fast_as_its_own_envelope_and_sgd_is_slower():
     """2,000 steps on digits, 11 rates half a decade apart from 1e-5 to 1, and 3 seeds."""
@@ -148,7 +134,7 @@ def test_adam_is_about_as_fast_as_its_own_envelope_and_sgd_is_slower():
             ).curves
         )
     )
-    adam, sgd = train(Adam(), rates), train(SGD(), jnp.asarray([0.03, 0.3], jnp.float32))
+    adam, sgd = train(Adam(), rates), train(Rule(), jnp.asarray([0.03, 0.3], jnp.float32))
     envelope = speed_up.envelope(adam, np.arange(num_steps))
 
     of = lambda curves: speed_up.speed_ups(

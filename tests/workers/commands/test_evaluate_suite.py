@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metaopt import suites
+from metaopt import evaluation_report, suites
 from metaopt.suite_evaluation import Unit
 from workers import cli
 
@@ -159,6 +159,7 @@ def test_bad_input_gives_one_line_and_writes_nothing(case: str, run: Path, refus
 def test_the_defaults_of_the_small_suite_are_what_the_documents_say(run: Path, monkeypatch):
     record = {"initial": 1.0, "num_parameters": 3, "result": {"final_train_loss": [0.5]}}
     monkeypatch.setattr(Unit, "run", lambda unit: record)
+    monkeypatch.setattr(evaluation_report, "write", lambda *_: [Path("report.html")])
     flags = ["--suite", "small", "--workers", "1", "--cache", "cache"]
     assert cli.main(["evaluate", "run", *flags]) == 0
     found = written("small")
