@@ -24,7 +24,10 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def tick(value: float) -> str:
     """A round number on an axis, without zeros at its end."""
-    return _signed(f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.6g}")
+    if 1000 <= abs(value) < LARGEST:
+        return _signed(f"{value:,.0f}")
+    mantissa, _, exponent = f"{value:.6g}".partition("e")
+    return _signed(f"{mantissa}e{int(exponent)}" if exponent else mantissa)
 
 
 def percent(share: float) -> str:
