@@ -73,7 +73,7 @@ def test_a_wrong_horizon_that_is_none_is_left_out():
     [
         (MLP, "mlp"),
         ("quadratic:dim=3+rescale_loss:spread=10", "quadratic"),
-        ("conv_pooling_family_seed907:source=embedded", "conv_pooling_family"),
+        ("conv_pooling_family_seed901:source=embedded", "conv_pooling_family"),
         ("FixedMLPAE_mnist_32x32x32_bs128:source=embedded", "fixed_mlp_ae"),
     ],
 )
