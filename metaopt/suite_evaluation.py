@@ -56,11 +56,6 @@ class Unit:
         is_baseline = self.contender.kind == "baseline"
         return self.task.num_steps if is_baseline else self.task.announced
 
-    @property
-    def num_inner_steps(self) -> int:
-        """Of all its runs, unless a grid has to be extended."""
-        return self.contender.num_configurations * len(self.seeds) * self.task.num_steps
-
     def key(self, data: str) -> str:
         """The sha256 of all that decides its numbers; `data` is the fingerprint of the task's."""
         content = {

@@ -25,9 +25,9 @@ Axis: TypeAlias = Literal["width", "depth", "data", "activation", "horizon", "wr
 
 REFERENCE = MLPFamily()  # what is varied where nothing that was trained on is an MLP
 SMALL_TASKS = 2  # of those trained on, in the small suite
-# Of seeds of the split "test", the smallest that one step of takes a core a millisecond or two.
+# Of seeds of the split "test"; a step takes a core some milliseconds.
 OTHER_KINDS = (
-    "conv_pooling_family_seed907:source=embedded",
+    "conv_pooling_family_seed901:source=embedded",
     "rnn_text_classification_family_seed900:source=embedded",
     "quadratic_family_seed900:source=embedded",
 )
@@ -43,6 +43,7 @@ class TrainedOn:
 
     tasks: tuple[str, ...]
     num_steps: int
+    families: tuple[str, ...] = ()  # that a mixture drew from, or fixed tasks in it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +75,18 @@ class SuiteTask:
         return f"{self.name}, {self.num_steps} steps{told}"
 
     @property
-    def family(self) -> str:
-        """The name of its family; of a fixed task that of its kind."""
+    def component(self) -> str:
+        """What a mixture calls it: the name of its family, or of a fixed task."""
         family = _bare(catalog.build(self.name))
         if not isinstance(family, NamedFamily):
             return self.name.partition(":")[0].partition("+")[0]
-        if family.name in fixed_names():
-            return f"fixed_{fixed.kind(family.name)}"
-        return family.name.rpartition("_seed")[0]
+        return family.name if family.name in fixed_names() else family.name.rpartition("_seed")[0]
+
+    @property
+    def family(self) -> str:
+        """A group for tables: its family, or the kind of a fixed task."""
+        name = self.component
+        return f"fixed_{fixed.kind(name)}" if name in fixed_names() else name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,12 +168,14 @@ def _mlp(trained_on: TrainedOn) -> MLPFamily:
 
 
 def _away(names: Sequence[str], trained_on: TrainedOn) -> tuple[SuiteTask, ...]:
-    """Tasks by name; in distribution are those that were trained on."""
+    """Tasks by name; in distribution are those that were trained on, and others of a mixture."""
     known = {exact_name(task) for task in trained_on.tasks}
-    splits: dict[bool, Split] = {True: "in_distribution", False: "out_of_distribution"}
+    listed = [SuiteTask(name, trained_on.num_steps) for name in dict.fromkeys(names)]
     return tuple(
-        SuiteTask(name, trained_on.num_steps, splits[exact_name(name) in known])
-        for name in dict.fromkeys(names)
+        task
+        if exact_name(task.name) in known or task.component in trained_on.families
+        else dataclasses.replace(task, split="out_of_distribution")
+        for task in listed
     )
 
 

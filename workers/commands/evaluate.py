@@ -48,6 +48,7 @@ class Subject(NamedTuple):
     meta_params: MetaParams
     tasks: tuple[str, ...]
     num_steps: int | None  # the longest inner run of meta-training, where it is known
+    families: tuple[str, ...] = ()  # that a mixture drew from
 
     @property
     def sha256(self) -> str:
@@ -147,7 +148,9 @@ class Evaluate:
 
     def _evaluate_suite(self, name: str, workers: int) -> int:
         subject = find(self.path, self.checkpoint)
-        trained_on = TrainedOn(self.tasks or subject.tasks, self._num_steps(subject))
+        trained_on = TrainedOn(
+            self.tasks or subject.tasks, self._num_steps(subject), subject.families
+        )
         suite = _suite(name, trained_on)
         seeds = tuple(range(self._num_seeds(suite.num_seeds)))
         evaluation = SuiteRun(
@@ -208,7 +211,10 @@ def find(path: Path, step: int | None = None) -> Subject:
         exported = exports.read(path)
         tasks = tuple(exported.provenance.get("tasks", ()))
         num_steps = exported.provenance.get("num_steps")
-        return Subject(f"export {path}", exported.optimizer, exported.meta_params, tasks, num_steps)
+        families = tuple(exported.provenance.get("families", ()))
+        return Subject(
+            f"export {path}", exported.optimizer, exported.meta_params, tasks, num_steps, families
+        )
     if not path.exists():
         raise InputError(f"{path} does not exist; give a run folder or an export folder")
     trained = run_folder.load_trained(path, step)
@@ -218,6 +224,7 @@ def find(path: Path, step: int | None = None) -> Subject:
         trained.meta_params,
         trained.config.held_out_tasks("test"),
         trained.config.horizon.bounds()[1],
+        trained.config.components,
     )
 
 
