@@ -191,13 +191,13 @@ class Audit:
     def __init__(self, pool: Any):
         self.asked = 0
         self.outcomes: Counter[str] = Counter()
-        submit = pool._submit
+        submit = pool._transport.submit
 
         def counting(worker: int, method: str, *arguments: Any) -> None:
             self.asked += method == "compute"
             submit(worker, method, *arguments)
 
-        pool._submit = counting
+        pool._transport.submit = counting
 
     def see(self, done: Any) -> None:
         """Takes the account of an outer step, after which no worker of the pool is busy."""

@@ -13,7 +13,8 @@ The path of one outer step, one module each:
 What these are made of: `learned_optimizers` (one architecture a module), `horizons` (how long an
 inner run is), `teacher` (who has a share in its steps), `normalize` (what makes losses of tasks
 comparable), `outer_optimizer`. What judges the result: `held_out` runs, `baselines`, `evaluate`,
-`comparison`, `report`, `curves`.
+`comparison`, `report`, `curves`; over suites, `protocols` with the intervals of `bootstrap`, and
+`evaluation_report`, which like `run_comparison` is made of `pages`.
 
 The other inner problem is `hyperparameter_training`: a run as a function of `hyperparameters`, each
 in one of the `domains`, under one of the `dynamics`; for its estimators, `reversible` training and

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaopt import held_out, update_cost
-from metaopt.baselines.adam import SCHEDULES, Adam
 from metaopt.baselines.grid import RATES, Grid, mean_loss, tune_adam
+from metaopt.baselines.one_rate import SCHEDULES, Adam
 from metaopt.comparison import Comparison, compare
 from metaopt.held_out import Stream
 from metaopt.inner_problem import OptimizerTraining

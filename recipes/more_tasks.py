@@ -22,8 +22,8 @@ import tyro
 from small_tasks import SmallTasks
 
 from metaopt import held_out
-from metaopt.baselines.adam import Adam
 from metaopt.baselines.grid import RATES
+from metaopt.baselines.one_rate import Adam
 from metaopt.estimators import GradientEstimator, PersistentES
 from metaopt.horizons import Fixed
 from metaopt.inner_problem import OptimizerTraining

@@ -22,8 +22,8 @@ import outer_training
 import tyro
 
 from metaopt import held_out
-from metaopt.baselines.adam import SCHEDULES, Adam
 from metaopt.baselines.grid import RATES
+from metaopt.baselines.one_rate import SCHEDULES, Adam
 from metaopt.corruption import Corruption
 from metaopt.estimators import PersistentES
 from metaopt.horizons import Fixed

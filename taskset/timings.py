@@ -19,6 +19,7 @@ import jax
 
 from taskset import catalog, costs
 from taskset.base import TaskFamily
+from taskset.cores import num_cores
 from taskset.data import store
 from taskset.errors import InputError
 
@@ -38,7 +39,7 @@ def measure(name: str) -> float:
     A step draws a minibatch, and takes a step of gradient descent. Raises `InputError` as
     `catalog.build` does, and when the table cannot be written.
     """
-    seconds = _seconds_per_step(catalog.build(name))
+    seconds = measure_family(catalog.build(name))
     _write({**table(), name: seconds})
     return seconds
 
@@ -70,8 +71,13 @@ def table() -> dict[str, float]:
 def path_of_table() -> pathlib.Path:
     """Where the table of this kind of machine lies: it depends on processor, cores and device."""
     device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    machine = [platform.machine(), platform.processor(), cores, device.platform, device.device_kind]
+    machine = [
+        platform.machine(),
+        platform.processor(),
+        num_cores(),
+        device.platform,
+        device.device_kind,
+    ]
     digest = hashlib.sha256(json.dumps(machine).encode()).hexdigest()
     return store.root() / "timings" / f"{device.platform}-{digest[:12]}.json"
 
@@ -94,7 +100,8 @@ def _family(name: str) -> str:
     return name.partition(":")[0].rpartition("_seed")[0] or name.partition(":")[0]
 
 
-def _seconds_per_step(family: TaskFamily) -> float:
+def measure_family(family: TaskFamily) -> float:
+    """Seconds of an inner step of tasks of any family, by running it; keeps nothing."""
     data, key = family.load_data(), jax.random.key(0)
     program = family.program()
     task = program.sample(data, key)

@@ -175,6 +175,11 @@ class RunConfig(BaseConfig):
         drawn = (mixture.sample(index) for index in range(self.validation.num_tasks))
         return tuple(dict.fromkeys(drawn))
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The families and tasks that a mixture draws from; none without one."""
+        return tuple(name for name, _ in self.mixture.weighted) if self.mixture else ()
+
     def stream(self) -> TaskStream | None:
         """Where the tasks of workers come from, when there is a mixture."""
         if not self.mixture:

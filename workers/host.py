@@ -27,8 +27,11 @@ class Raised(NamedTuple):
 class WorkerHost:
     """Holds a worker and answers calls, one at a time; a probe may come besides."""
 
-    def __init__(self, spec: bytes, num_gpus: float = 0.0):
-        """`spec` is a pickled `workers.worker.WorkerSpec`: to unpickle it imports JAX."""
+    def __init__(self, spec: bytes = b"", num_gpus: float = 0.0):
+        """`spec` is a pickled `workers.worker.WorkerSpec`, which `start` needs.
+
+        To unpickle it, or a piece of work, imports JAX.
+        """
         os.environ.update(worker_environment(num_gpus))
         self._spec = spec
         self._worker: Any = None
@@ -41,6 +44,7 @@ class WorkerHost:
         compute(Packed Weights)                 -> Packed WorkerResult, as bytes where it is short
         snapshot()                              -> Snapshot
         restore(Snapshot, Packed meta_params)   -> None
+        run(pickled Piece)                      -> Done; needs no `start`
         """
         try:
             return getattr(self, f"_{method}")(*arguments)
@@ -69,6 +73,14 @@ class WorkerHost:
         from workers import wire
 
         self._worker.restore(snapshot, wire.unpack(meta_params))
+
+    def _run(self, piece: bytes) -> Any:
+        from workers import memory
+        from workers.piece import Done, attempt
+
+        outcome = attempt(pickle.loads(piece))
+        memory.give_back()
+        return Done(outcome, memory.resident_bytes())
 
 
 def serve(file_descriptor: int) -> None:

@@ -13,8 +13,10 @@ from metaopt.aggregate import Dropped, Weights, WorkerResult
 from metaopt.learned_optimizers.base import MetaParams
 from workers.environment import worker_environment
 from workers.health import STATES
+from workers.host import PROBE
 from workers.pool import Pool, check_number, check_size
-from workers.remote_pool import Died, RemotePool
+from workers.remote_pool import RemotePool
+from workers.transport import Died, Transport
 from workers.worker import Snapshot, WorkerSpec
 
 EXIT_SECONDS = 10.0  # for a killed process to be gone
@@ -67,23 +69,19 @@ class Link(NamedTuple):
     pipe: Connection
 
 
-class ProcessPool(RemotePool):
-    """One process per worker, on the CPU. Nothing is forked, so JAX may run here already.
+class Processes(Transport):
+    """Processes of this machine, on the CPU. Nothing is forked, so JAX may run here already.
 
-    The processes are of their own session: Ctrl-C reaches only this one, which ends the others when
-    it is done. They end by themselves when this process is gone.
+    They are of their own session: Ctrl-C reaches only this one, which ends the others when it is
+    done. They end by themselves when this process is gone.
     """
 
-    def __init__(self, specs: Sequence[WorkerSpec], asynchronous: bool = False, **options: Any):
-        """As `RemotePool` says."""
+    def __init__(self) -> None:
         self._links: dict[int, Link] = {}
-        super().__init__(specs, asynchronous, **options)
+        self._called: set[int] = set()  # those with a call in flight
 
-    def close(self) -> None:
-        for worker in list(self._links):
-            self._stop(worker)
-
-    def _launch(self, worker: int) -> None:
+    def launch(self, worker: int, spec: bytes = b"", num_gpus: float = 0.0) -> None:
+        del num_gpus  # there are none
         ours, theirs = connection.Pipe()
         process = subprocess.Popen(
             [sys.executable, "-c", f"from workers.host import serve; serve({theirs.fileno()})"],
@@ -95,29 +93,49 @@ class ProcessPool(RemotePool):
         theirs.close()  # or the end of the process would not end the pipe
         self._links[worker] = Link(process, ours)
         with contextlib.suppress(ConnectionError):  # it is dead, and reading will say so
-            ours.send(self._pickled[worker])
+            ours.send(spec)
 
-    def _submit(self, worker: int, method: str, *arguments: Any) -> None:
+    def submit(self, worker: int, method: str, *arguments: Any) -> None:
+        self._called.add(worker)
         with contextlib.suppress(ConnectionError):  # it is dead, and reading will say so
             self._links[worker].pipe.send((method, arguments))
 
-    def _wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
-        pipes: dict[Any, int] = {
-            link.pipe: worker for worker, link in self._links.items() if self._seats[worker].call
-        }
+    def wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
+        pipes: dict[Any, int] = {self._links[worker].pipe: worker for worker in self._called}
         for pipe in connection.wait(pipes, timeout):
-            yield pipes[pipe], *self._outcome(pipes[pipe])
+            worker = pipes[pipe]
+            if worker in self._links and self._links[worker].pipe is pipe:
+                yield worker, *self._outcome(worker)
 
-    def _outcome(self, worker: int) -> tuple[str, Any]:
-        process, pipe = self._links[worker]
-        try:
-            return pipe.recv()
-        except (EOFError, ConnectionError):
-            process.kill()  # it may have closed its pipe and hang
-            return "", Died(f"process {process.pid} ended with {process.wait(EXIT_SECONDS)}")
-
-    def _stop(self, worker: int) -> None:
+    def stop(self, worker: int) -> None:
+        self._called.discard(worker)
         if link := self._links.pop(worker, None):
             link.pipe.close()
             link.process.kill()
             link.process.wait(EXIT_SECONDS)
+
+    def close(self) -> None:
+        for worker in list(self._links):
+            self.stop(worker)
+
+    def _outcome(self, worker: int) -> tuple[str, Any]:
+        process, pipe = self._links[worker]
+        try:
+            method, outcome = pipe.recv()
+        except (EOFError, ConnectionError):
+            process.kill()  # it may have closed its pipe and hang
+            method, outcome = (
+                "",
+                Died(f"process {process.pid} ended with {process.wait(EXIT_SECONDS)}"),
+            )
+        if method != PROBE:
+            self._called.discard(worker)
+        return method, outcome
+
+
+class ProcessPool(RemotePool):
+    """One process per worker, on the CPU: see `Processes`."""
+
+    def __init__(self, specs: Sequence[WorkerSpec], asynchronous: bool = False, **options: Any):
+        """As `RemotePool` says."""
+        super().__init__(Processes(), specs, asynchronous, **options)

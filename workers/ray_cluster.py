@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from taskset.cores import num_cores
 from taskset.errors import InputError
 
 OBJECT_STORE_BYTES = 256 * 2**20  # weights and results of some steps; Ray would reserve gigabytes
@@ -72,9 +73,8 @@ def _check_answers(address: str) -> None:
 
 
 def _local_options(num_workers: int) -> dict[str, Any]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "num_cpus": max(num_workers, cores or 1),
+        "num_cpus": max(num_workers, num_cores()),
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
     }

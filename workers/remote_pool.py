@@ -1,11 +1,10 @@
 """What all pools of workers in other processes have in common."""
 
-import abc
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ray.cloudpickle import cloudpickle
 
@@ -17,6 +16,7 @@ from workers.health import STATES, Patience, Seat, check_hope
 from workers.host import PROBE, Raised
 from workers.pool import Pool, check_number, check_size
 from workers.received import received
+from workers.transport import Died, Transport
 from workers.worker import Snapshot, WorkerSpec
 
 logger = logging.getLogger(__name__)
@@ -24,24 +24,17 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5  # how often deadlines are looked at
 
 
-class Died(NamedTuple):
-    """The outcome of a call whose worker is no more."""
-
-    reason: str
-    preempted: bool = False  # its machine was taken away, which says nothing about the worker
-
-
 class RemotePool(Pool):
     """Workers in other processes, each with at most one call in flight, and a probe.
 
     A worker that dies, raises, gives no sign of life or sends nonsense is replaced by a new one,
     which takes part again once it has started; what it was computing counts as lost, under the
-    cause. `workers.health` says when. Implementations carry the calls. Theirs are the five methods
-    at the end.
+    cause. `workers.health` says when. A transport carries the calls, and makes the processes.
     """
 
     def __init__(
         self,
+        transport: Transport,
         specs: Sequence[WorkerSpec],
         asynchronous: bool = False,
         *,
@@ -64,6 +57,7 @@ class RemotePool(Pool):
                     f"{name} is {value}; it must be at least 0 and at most the number of workers, "
                     f"{count}"
                 )
+        self._transport = transport
         self._specs = tuple(specs)
         # By value where it has to be: a class may come from a script or a notebook.
         self._pickled = [cloudpickle.dumps(spec) for spec in specs]
@@ -110,7 +104,7 @@ class RemotePool(Pool):
         self._last_weights = weights
         if not self._asynchronous:
             self._awaited = 0  # what has come since the last step is of older weights
-        self._weights = self._publish(wire.pack(weights))
+        self._weights = self._transport.publish(wire.pack(weights))
 
     def collect(self) -> Sequence[WorkerResult]:
         if self._weights is None:
@@ -137,7 +131,7 @@ class RemotePool(Pool):
 
     def restore(self, snapshots: Sequence[Snapshot], meta_params: MetaParams) -> None:
         check_number(snapshots, len(self._specs))
-        self._like = self._publish(wire.pack(meta_params))
+        self._like = self._transport.publish(wire.pack(meta_params))
         self._late = dict(enumerate(snapshots))
         for worker in list(self._idle):
             self._give_state(worker)
@@ -152,6 +146,9 @@ class RemotePool(Pool):
             elif worker >= number and seat.state != "released":
                 self._forget(worker, "lost")
                 seat.is_left()
+
+    def close(self) -> None:
+        self._transport.close()
 
     def _await_workers(self) -> None:
         """Waits for enough workers the first time; then for any."""
@@ -174,7 +171,7 @@ class RemotePool(Pool):
             if method == "compute":
                 self._computing.add(worker)
             self._seats[worker].begins(method, self._outer_step, now)
-            self._submit(worker, method, *arguments[worker])
+            self._transport.submit(worker, method, *arguments[worker])
 
     def _answer(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
         """What the workers answer, less those that are lost meanwhile."""
@@ -192,7 +189,7 @@ class RemotePool(Pool):
             self._receive()
 
     def _receive(self) -> None:
-        for worker, method, outcome in self._wait(POLL_SECONDS):
+        for worker, method, outcome in self._transport.wait(POLL_SECONDS):
             self._take(worker, method, outcome)
         now = time.monotonic()
         if now >= self._next_look:
@@ -208,7 +205,7 @@ class RemotePool(Pool):
                 reason = "it gives no sign of life" if silent else "it did not answer in time"
                 self._replace(worker, "late", reason)
             elif seat.is_suspected(now):
-                self._submit(worker, PROBE)
+                self._transport.submit(worker, PROBE)
 
     def _take(self, worker: int, method: str, outcome: Any) -> None:
         died = isinstance(outcome, Died)
@@ -241,7 +238,7 @@ class RemotePool(Pool):
             self._give_state(worker)
         elif method == "snapshot":
             self._moving[worker] = outcome
-            self._stop(worker)
+            self._transport.stop(worker)
             self._start(worker)
         else:
             del self._moving[worker]
@@ -253,7 +250,7 @@ class RemotePool(Pool):
         if worker not in self._moving:
             return
         if self._like is None:
-            self._like = self._publish(wire.pack(self._meta_params))
+            self._like = self._transport.publish(wire.pack(self._meta_params))
         self._ask("restore", {worker: (self._moving[worker], self._like)})
 
     def _take_exception(self, worker: int, raised: Raised) -> None:
@@ -312,36 +309,10 @@ class RemotePool(Pool):
         self._computing.discard(worker)
         self._idle.discard(worker)
         self._moving.pop(worker, None)
-        self._stop(worker)
+        self._transport.stop(worker)
 
     def _start(self, worker: int) -> None:
         self._seats[worker].starts()
-        self._launch(worker)
+        spec = self._specs[worker]
+        self._transport.launch(worker, self._pickled[worker], spec.num_gpus)
         self._ask("start", {worker: (self._outer_step,)})
-
-    def _publish(self, packed: wire.Packed) -> Any:
-        """What stands for `packed` in the arguments of calls, to be sent to many workers."""
-        return packed
-
-    @abc.abstractmethod
-    def _launch(self, worker: int) -> None:
-        """Begins to make a process with a `WorkerHost`."""
-
-    @abc.abstractmethod
-    def _submit(self, worker: int, method: str, *arguments: Any) -> None:
-        """Sends a call, and never fails: that the worker is dead shows in the outcome.
-
-        `PROBE` is sent while another call is in flight, and answered at once.
-        """
-
-    @abc.abstractmethod
-    def _wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
-        """Outcomes by worker and method, as soon as there is one; none after `timeout` seconds.
-
-        An outcome is what `WorkerHost.call` returned, or `Died`. Those of a worker that was stopped
-        while the others were looked at are left out.
-        """
-
-    @abc.abstractmethod
-    def _stop(self, worker: int) -> None:
-        """Ends the process at once, dead or alive, and forgets its calls."""

@@ -15,6 +15,7 @@ from metaopt.aggregate import WorkerResult
 from workers import wire
 from workers.host import PROBE
 from workers.remote_pool import RemotePool
+from workers.transport import Transport
 from workers.worker import WorkerSpec
 
 
@@ -22,7 +23,7 @@ class Reply(NamedTuple):
     """What a simulated worker answers, and after how long."""
 
     seconds: float
-    outcome: Any  # as of `RemotePool._wait`
+    outcome: Any  # as of `Transport.wait`
 
 
 # From a worker and the outer step of its weights to the reply; None is silence, for ever, to probes
@@ -30,32 +31,22 @@ class Reply(NamedTuple):
 Behaviour: TypeAlias = Callable[[int, int], Reply | None]
 
 
-class SimulatedPool(RemotePool):
+class Simulation(Transport):
     """Workers that take no process and no core. They start at once, and have no state to save."""
 
-    def __init__(
-        self,
-        specs: Sequence[WorkerSpec],
-        behaviour: Behaviour,
-        asynchronous: bool = False,
-        **options: Any,
-    ):
-        """`options` are as `RemotePool` says."""
+    def __init__(self, behaviour: Behaviour):
         self._behaviour = behaviour
         self._order = itertools.count()  # of events at the same time
         self._coming: list[tuple[float, int, int, str, Any]] = []
         self._silent: set[int] = set()
         self.num_launched = 0
-        super().__init__(specs, asynchronous, **options)
 
-    def close(self) -> None:
-        self._coming = []
-
-    def _launch(self, worker: int) -> None:
+    def launch(self, worker: int, spec: bytes = b"", num_gpus: float = 0.0) -> None:
+        del spec, num_gpus
         self.num_launched += 1
         self._silent.discard(worker)
 
-    def _submit(self, worker: int, method: str, *arguments: Any) -> None:
+    def submit(self, worker: int, method: str, *arguments: Any) -> None:
         answers = {"start": os.getpid(), "snapshot": {}}
         reply: Reply | None = Reply(0.0, answers.get(method))
         if method == "compute":
@@ -68,7 +59,7 @@ class SimulatedPool(RemotePool):
         due = time.monotonic() + reply.seconds
         heapq.heappush(self._coming, (due, next(self._order), worker, method, reply.outcome))
 
-    def _wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
+    def wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
         soonest = self._coming[0][0] - time.monotonic() if self._coming else timeout
         time.sleep(min(max(soonest, 0.0), timeout))
         now = time.monotonic()
@@ -76,9 +67,32 @@ class SimulatedPool(RemotePool):
             _, _, worker, method, outcome = heapq.heappop(self._coming)
             yield worker, method, outcome
 
-    def _stop(self, worker: int) -> None:
+    def stop(self, worker: int) -> None:
         self._coming = [event for event in self._coming if event[2] != worker]
         heapq.heapify(self._coming)
+
+    def close(self) -> None:
+        self._coming = []
+
+
+class SimulatedPool(RemotePool):
+    """A pool of simulated workers."""
+
+    def __init__(
+        self,
+        specs: Sequence[WorkerSpec],
+        behaviour: Behaviour,
+        asynchronous: bool = False,
+        **options: Any,
+    ):
+        """`options` are as `RemotePool` says."""
+        self._simulation = Simulation(behaviour)
+        super().__init__(self._simulation, specs, asynchronous, **options)
+
+    @property
+    def num_launched(self) -> int:
+        """How many workers were started, those in the place of others included."""
+        return self._simulation.num_launched
 
 
 def result_for(packed: wire.Packed, worker: int, outer_step: int, seconds: float) -> wire.Packed:

@@ -2,8 +2,9 @@
 
 Adam, tuned, for evaluation and for loss normalisation:
 
-    adam.py           Adam as an optimizer with one meta-parameter, its learning rate
-    grid.py           Adam at a grid of learning rates that brackets the best one
+    one_rate.py       Adam, and others, as optimizers with one meta-parameter: the learning rate
+    grid.py           each at a grid of learning rates that brackets the best one
+    contenders.py     all of them by name, each with its tuning budget
     loss_scale.py     the two losses that loss normalisation needs of a task
 
 The search spaces of TaskSet (https://arxiv.org/abs/2002.11887):

@@ -1,16 +1,14 @@
-"""Adam at a grid of learning rates that brackets the best one."""
+"""Adam, or another optimizer, at a grid of learning rates that brackets the best one."""
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metaopt import held_out
-from metaopt.baselines.adam import Adam, Schedule
+from metaopt.baselines.one_rate import Adam, OneRate, Schedule
 from metaopt.inner_problem import OptimizerTraining
 from taskset.base import Dataset, Key, TaskFamily
 from taskset.errors import InputError
@@ -21,7 +19,7 @@ MAX_EXTENSIONS = 6  # of `RATES_AT_ONCE` rates; the default grid then reaches be
 
 
 class Grid(NamedTuple):
-    """What Adam does at every rate of a grid. Losses that are not finite stay what they are."""
+    """What an optimizer does at every rate. Losses that are not finite stay what they are."""
 
     schedule: Schedule
     rates: np.ndarray  # [num_rates] float32, ascending
@@ -64,23 +62,35 @@ def tune_adam(
     schedule: Schedule = "constant",
     rates: Sequence[float] = RATES,
 ) -> Grid:
-    """Trains every held-out run of `keys`, [num_seeds], with Adam at every rate.
+    """`tune` of Adam at rates that are constant, or decay to 0."""
+    return tune(Adam(schedule), family, data, keys, num_steps, rates)
+
+
+def tune(
+    optimizer: OneRate,
+    family: TaskFamily,
+    data: Dataset,
+    keys: Key,
+    num_steps: int,
+    rates: Sequence[float] = RATES,
+    at_once: int = held_out.RUNS_AT_ONCE,
+) -> Grid:
+    """Trains every held-out run of `keys`, [num_seeds], with an optimizer at every rate.
 
     A grid whose best rate is its first or last is extended on that side, at the same spacing, until
-    it brackets the best. Raises `InputError` when `rates` are not at least two ascending positive
-    numbers.
+    it brackets the best. At most `at_once` runs take memory at a time. Raises `InputError` when
+    `rates` are not at least two ascending positive numbers.
     """
     if len(rates) < 2 or not all(0 < low < high < math.inf for low, high in pairwise(rates)):
         raise InputError(f"learning rates are {list(rates)}; give two or more, positive, ascending")
-    problem = OptimizerTraining(family, Adam(schedule), num_steps=num_steps)
+    problem = OptimizerTraining(family, optimizer, num_steps=num_steps)
 
     def run(rates: np.ndarray) -> Grid:
-        parts = [
-            held_out.train(problem, {"learning_rate": jnp.asarray(part)}, data, keys, num_steps)
-            for part in _parts(rates.astype(np.float32))
-        ]
-        joined = jax.tree.map(lambda *xs: np.concatenate(xs)[: len(rates)], *parts)
-        return Grid(schedule, rates.astype(np.float32), *joined)
+        settings = {"learning_rate": rates.astype(np.float32)}
+        runs = held_out.train_in_parts(
+            problem, settings, data, keys, num_steps, RATES_AT_ONCE, at_once
+        )
+        return Grid(optimizer.schedule, settings["learning_rate"], *runs)
 
     grid = run(np.asarray(rates))
     for _ in range(MAX_EXTENSIONS):
@@ -88,12 +98,6 @@ def tune_adam(
             break
         grid = _joined(grid, run(_beyond(grid)))
     return grid
-
-
-def _parts(rates: np.ndarray) -> list[np.ndarray]:
-    """`rates` in parts of `RATES_AT_ONCE`, the last padded with its last rate."""
-    padded = np.pad(rates, (0, -len(rates) % RATES_AT_ONCE), mode="edge")
-    return list(padded.reshape(-1, RATES_AT_ONCE))
 
 
 def _beyond(grid: Grid) -> np.ndarray:

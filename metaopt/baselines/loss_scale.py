@@ -11,8 +11,8 @@ import numpy as np
 
 from metaopt import held_out
 from metaopt.baselines import embedded_curves
-from metaopt.baselines.adam import SCHEDULES
 from metaopt.baselines.grid import RATES, mean_loss, tune_adam
+from metaopt.baselines.one_rate import SCHEDULES
 from metaopt.normalize import LossScale
 from taskset.base import Dataset, TaskFamily
 from taskset.errors import InputError

@@ -20,7 +20,7 @@ import numpy as np
 
 from metaopt import held_out
 from metaopt.baselines import optimizers, search_spaces
-from metaopt.baselines.adam import Adam
+from metaopt.baselines.one_rate import Adam
 from metaopt.baselines.optimizers import SearchSpace
 from metaopt.inner_problem import InnerState, OptimizerTraining
 from metaopt.learned_optimizers.base import MetaParams

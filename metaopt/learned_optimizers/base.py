@@ -61,6 +61,14 @@ class LearnedOptimizer(abc.ABC):
         horizon and ignored by the others. `update` raises `ValueError` without `params`.
         """
 
+    def evaluation_params(self, opt_state: Any, params: Any) -> Any:
+        """What training has come to at `params`, where it is not those that gradients are taken at.
+
+        `opt_state` is that of the transformation of `as_optax`.
+        """
+        del opt_state
+        return params
+
 
 def meta_param_shapes(optimizer: LearnedOptimizer) -> MetaParams:
     """The meta-parameters as shapes and dtypes; nothing is computed.

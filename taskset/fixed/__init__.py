@@ -36,3 +36,12 @@ def tasks() -> dict[str, BuildFixed]:
     for module in MODULES:
         found |= importlib.import_module(module).TASKS
     return found
+
+
+def kind(name: str) -> str:
+    """The kind of model of a fixed task, "conv_ae". Raises `KeyError` for another name."""
+    modules = {module: importlib.import_module(module).TASKS for module in MODULES}
+    found = next((module for module, names in modules.items() if name in names), None)
+    if found is None:
+        raise KeyError(name)
+    return found.rpartition(".")[2]

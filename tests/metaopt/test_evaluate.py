@@ -6,7 +6,7 @@ import pytest
 from evaluations import ADAM, made_up
 
 from metaopt import update_cost
-from metaopt.baselines.adam import Adam
+from metaopt.baselines.one_rate import Adam
 from metaopt.evaluate import LEARNED, evaluate, final_losses
 from metaopt.update_cost import UpdateCost
 from taskset.errors import InputError

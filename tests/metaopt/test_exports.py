@@ -16,7 +16,7 @@ from small_optimizers import small
 
 import metaopt
 from metaopt import exports, golden, model_card
-from metaopt.baselines.adam import Adam
+from metaopt.baselines.one_rate import Adam
 from metaopt.learned_optimizers import KINDS, FactoredMLP
 from taskset.errors import InputError
 

@@ -8,7 +8,7 @@ import pytest
 from evaluations import plain_run
 
 from metaopt import held_out
-from metaopt.baselines.adam import Adam
+from metaopt.baselines.one_rate import Adam
 from metaopt.inner_problem import InnerState, OptimizerTraining
 from taskset.data.arrays import ArrayDataset
 from taskset.families.mlp import MLPFamily

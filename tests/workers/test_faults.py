@@ -18,8 +18,8 @@ from taskset.families.quadratic import QuadraticFamily
 from workers import wire
 from workers.health import MAX_FAILURES, Patience
 from workers.host import Raised
-from workers.remote_pool import Died
 from workers.simulated import Reply, SimulatedPool, result_for
+from workers.transport import Died
 from workers.worker import WorkerSpec
 
 ESTIMATOR = PersistentES(OptimizerTraining(QuadraticFamily(dim=2), PerParameterMLP()), 2, 2)

@@ -46,8 +46,10 @@ class Export:
 
 def provenance(trained: run_folder.Trained) -> dict[str, Any]:
     """Where a trained optimizer comes from, as JSON values."""
+    components = trained.config.components
     return {
         "tasks": list(trained.config.held_out_tasks("test")),
+        **({"families": list(components)} if components else {}),
         "num_steps": trained.config.horizon.bounds()[1],
         "outer_steps": trained.step,
         "inner_steps": trained.step * trained.config.inner_steps,

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from metaopt.baselines.adam import Adam
+from metaopt.baselines.one_rate import Adam
 from taskset.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
