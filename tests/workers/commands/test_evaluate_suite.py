@@ -17,6 +17,7 @@ from workers import cli
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 TASK = "quadratic:dim=3"
+PATIENCE = 300  # seconds, for a command
 FLAGS = ("--workers", "1", "--cache", "cache", "--seeds", "2")
 
 
@@ -106,25 +107,25 @@ def test_what_fails_is_named_and_the_rest_is_there(run: Path, monkeypatch, capsy
 
 
 def test_a_killed_evaluation_goes_on_without_repeating_a_unit(run: Path):
-    rules = "sgd,momentum,adagrad,rmsprop,lion,adam,adamw,nadamw3"
+    rules = "sgd,momentum,adagrad,rmsprop,lion"
     command = [sys.executable, "-m", "workers.cli", "evaluate", "run", "--suite", "iid"]
     command += [*FLAGS, "--baselines", rules]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while len(kept()) < 2 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait(30) == -signal.SIGKILL
     assert not Path("run/evaluation/iid").exists()
     before = kept()
-    assert 2 <= len(before) < 9
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    missing = 9 - len(before)
+    assert 2 <= len(before) < 6
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    missing = 6 - len(before)
     assert f"{len(before)} are known or shared, {missing} to compute" in done.stdout
     assert f"{missing} of {missing}, 0 s left" in done.stdout
     assert before.items() <= kept().items()
-    assert len(kept()) == 9
-    assert len(written()["tasks"][0]["results"]) == 9
+    assert len(kept()) == 6
+    assert len(written()["tasks"][0]["results"]) == 6
 
 
 REFUSED = {
