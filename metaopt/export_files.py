@@ -32,7 +32,8 @@ CONFIG, MODEL, GOLDEN, EVALUATION, CARD = (
 )
 # The most bytes that a file may have. The largest optimizer here, VeLO, has 10 MB.
 LIMITS: Mapping[str, int] = {CONFIG: 2**20, MODEL: 2**28, GOLDEN: 2**20}
-MAX_INTEGER = 2**31 - 1  # of an argument
+# Of an argument, most of which are sizes: JAX makes biases of such a size to find their shape.
+MAX_INTEGER = 2**22
 # What is needed of config.json.
 FIELDS: dict[str, type] = {
     "kind": str,

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +12,14 @@ import numpy as np
 import optax
 import pytest
 import safetensors.numpy
+import torch
 from small_optimizers import small
 
 import metaopt
 from metaopt import export_files, exports, golden, model_card
 from metaopt.baselines.adam import Adam
-from metaopt.learned_optimizers import KINDS, FactoredMLP
+from metaopt.learned_optimizers import KINDS, Celo2, FactoredMLP
+from metaopt.torch import LearnedOptimizer
 from taskset.errors import InputError
 
 PARAMS = {"weight": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.linspace(0, 1, 4)}
@@ -49,11 +52,12 @@ def assert_equal(first, second):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loads_to_the_same_bits(kind, tmp_path):
+def test_loads_to_the_same_bits_and_by_torch(kind, tmp_path):
     optimizer = small(kind)
     meta_params = optimizer.init(jax.random.key(1))
     metaopt.export(tmp_path / "out", optimizer, meta_params)
     loaded = metaopt.load(tmp_path / "out", num_steps=5)
+    LearnedOptimizer([torch.zeros(1)], tmp_path / "out")
     built = optimizer.as_optax(meta_params, num_steps=5)
     assert_equal(*(jax.jit(lambda t=t: one_update(t))() for t in (loaded, built)))
     assert exports.read(tmp_path / "out").optimizer == optimizer
@@ -259,3 +263,27 @@ def test_the_snippet_runs(exported):
     assert len(code.splitlines()) == 5
     exec(code, scope)
     assert not np.array_equal(scope["params"]["weight"], PARAMS["weight"])
+
+
+OLD = Path(__file__).parents[1] / "data" / "export_of_format_1"  # that format 1 wrote
+
+
+def test_an_export_of_format_1_is_read():
+    assert json.loads((OLD / "config.json").read_text())["format_version"] == 1
+    optimizer = Celo2(learning_rate=0.01)
+    exported = exports.read(OLD)
+    assert exported.optimizer == optimizer
+    assert_equal(exported.meta_params, optimizer.init(jax.random.key(5)))
+    metaopt.load(OLD)
+    LearnedOptimizer([torch.zeros(1)], OLD)
+
+
+def test_what_format_1_said_is_checked(tmp_path):
+    path = shutil.copytree(OLD, tmp_path / "copy")
+    config = json.loads((path / "config.json").read_text())
+    config["constants"]["root_epsilon"] = 1e-5
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="constants other than those"):
+        metaopt.load(path)
+    with pytest.raises(InputError, match="does not reproduce"):
+        LearnedOptimizer([torch.zeros(1)], path)

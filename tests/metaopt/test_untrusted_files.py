@@ -79,21 +79,26 @@ def tensors(header, content=b"", length=None):
 
 
 ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+FAR = ONE | {"data_offsets": [0, 2**40]}
+VAST = ONE | {"shape": [2**62, 4]}
+BOMB = npz(zipfile.ZIP_DEFLATED, **{"x.npy": bytes(2**26)})
+CLIMBING = npz(**{"../../x.npy": npy(np.zeros(2, np.float32))})
+SCRIPT = npz(**{"x.sh": b"rm -rf /"})
 NAN = safetensors.numpy.save({"x": np.full(2, np.nan, np.float32)})
 WIDE = safetensors.numpy.save({"x": np.zeros(2, np.float64)})
 FOREIGN = {
     "a pickle": (MODEL, pickle.dumps({"x": 1}), "model.safetensors is damaged"),
     "a header longer than the file": (MODEL, tensors({}, length=2**40), "is damaged"),
     "a header of 2^63 bytes": (MODEL, tensors({}, length=2**63), "is damaged"),
-    "an array beyond the file": (MODEL, tensors({"x": ONE | {"data_offsets": [0, 2**40]}}), "damaged"),
-    "more elements than bytes": (MODEL, tensors({"x": ONE | {"shape": [2**62, 4]}}, b"0000"), "damaged"),
+    "an array beyond the file": (MODEL, tensors({"x": FAR}), "damaged"),
+    "more elements than bytes": (MODEL, tensors({"x": VAST}, b"0000"), "damaged"),
     "no bytes at all": (MODEL, b"", "is damaged"),
     "NaN weights": (MODEL, NAN, "'x' has values that are not finite"),
     "float64 weights": (MODEL, WIDE, "an array is of F64, not F32"),
     "a name that climbs": (MODEL, tensors({"../../x": ONE}, b"0000"), "unknown '../../x'|lack"),
-    "a zip bomb": (GOLDEN, npz(zipfile.ZIP_DEFLATED, **{"x.npy": bytes(2**26)}), "it is compressed"),
-    "an entry that climbs": (GOLDEN, npz(**{"../../x.npy": npy(np.zeros(2, np.float32))}), "no reference"),
-    "an entry that is no array": (GOLDEN, npz(**{"x.sh": b"rm -rf /"}), "'x.sh', which is no array"),
+    "a zip bomb": (GOLDEN, BOMB, "it is compressed"),
+    "an entry that climbs": (GOLDEN, CLIMBING, "no reference"),
+    "an entry that is no array": (GOLDEN, SCRIPT, "'x.sh', which is no array"),
     "an array of 4 TB": (GOLDEN, npz(**{"x.npy": claims((2**40,))}), "an array claims to be"),
     "objects": (
         GOLDEN,
@@ -160,8 +165,8 @@ def golden_value(path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (2**31, "hidden_size is 2147483648; FactoredMLP needs int"),
-        (2**31 - 1, r"cannot be built|'network.layer0.bias' is|needs"),
+        (2**31 - 1, "hidden_size is 2147483647; FactoredMLP needs int"),
+        (2**22, r"cannot be built|'network.layer0.bias' is|needs"),
         (0, r"cannot be built|needs"),
         (-1, r"cannot be built|needs"),
         ("4", "hidden_size is '4'; FactoredMLP needs int"),
@@ -241,7 +246,7 @@ def test_mutated_files_are_refused_or_mean_what_they_meant(good):
 def test_mutated_configurations_are_refused_by_jax_too(copy):
     """Values of arguments that the checksum would not let pass, were it not theirs."""
     draw = np.random.RandomState(1)
-    values = [0, -1, 2**31 - 1, 2**40, 1e308, None, "x", [], {}, True, float(10**30), "\n"]
+    values = [0, -1, 2**31 - 1, 2**40, 1e308, None, "x", [], {}, True, float(10**30), 2**22, "\n"]
     config = json.loads((copy / CONFIG).read_text())
     for _ in range(100):
         part = ("arguments", "constants")[draw.randint(2)]
