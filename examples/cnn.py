@@ -1,12 +1,13 @@
 """A convolutional network that classifies handwritten digits."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import mlp
 import optax
 import side_by_side
 import tyro
-import itertools
 
 CHANNELS = (1, 16, 32)
 

@@ -1,5 +1,6 @@
 """An MLP that classifies handwritten digits."""
 
+import itertools
 from collections.abc import Iterator
 
 import jax
@@ -9,7 +10,6 @@ import optax
 import side_by_side
 import tyro
 from sklearn.datasets import load_digits
-import itertools
 
 SIZES = (64, 64, 64, 10)
 BATCH_SIZE = 64
