@@ -76,7 +76,10 @@ def test_equinox(optimizer):
 
 def test_haiku(optimizer):
     haiku = pytest.importorskip("haiku")
-    network = lambda x: haiku.Sequential([haiku.Linear(1)])(x)
+
+    def network(x):
+        return haiku.Linear(1)(x)
+
     model = haiku.without_apply_rng(haiku.transform(network))
     params = model.init(jax.random.key(0), X)
     loss = lambda params: jnp.mean(jnp.square(model.apply(params, X)))
