@@ -11,6 +11,8 @@ seconds   CPU time of the median call, all threads together; compiled before
 compile   CPU seconds; nothing is cached
 copies    memory, in copies of the parameters: temporary, by the compiler's own report, and of the
           state that is kept from one hyper-gradient to the next
+
+The tape has room for 2 bits of each number and step; steps are so large here that few can do.
 """
 
 import dataclasses
@@ -35,6 +37,7 @@ from metaopt.estimators import (
     Implicit,
     OnlineForwardMode,
     ReversibleBackprop,
+    TapedBackprop,
 )
 from metaopt.horizons import Endless, Fixed
 from metaopt.hyperparameter_training import HyperparameterTraining
@@ -59,6 +62,7 @@ def methods(num_steps: int) -> dict[str, GradientEstimator]:
         **{f"FullBackprop, {r}": dataclasses.replace(backprop, remat=r) for r in remats},
         "ReversibleBackprop, int64": ReversibleBackprop(PROBLEM, **whole),
         "ReversibleBackprop, int32": ReversibleBackprop(PROBLEM, precision="int32", **whole),
+        "TapedBackprop": TapedBackprop(PROBLEM, predictions=16, room=2.0, **whole),
         "ForwardMode": ForwardMode(PROBLEM, **whole),
         "OnlineForwardMode": OnlineForwardMode(PROBLEM, **goes_on),
         "Implicit, 20 steps of CG": Implicit(PROBLEM, **goes_on),

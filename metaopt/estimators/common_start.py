@@ -3,10 +3,9 @@
 import abc
 import dataclasses
 
-import jax
-
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context
 from metaopt.estimators.rematerialisation import Remat
 from metaopt.estimators.truncated import AntitheticEstimator
@@ -42,7 +41,7 @@ class CommonStartEstimator(AntitheticEstimator, abc.ABC):
             at = antithetic.as_pair(meta_params, noise)
             return self._truncation(at, run, data, key_unroll, context)
 
-        return jax.vmap(one_task)(run, noise, *keys)
+        return over_tasks(one_task, run, noise, *keys)
 
     def _truncation(
         self,

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import runs
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.truncated import TruncatedEstimator
@@ -53,7 +54,7 @@ class DirectGradient(TruncatedEstimator):
             return runs.last_state(self.problem, meta_params, state, data, keys)
 
         keys = split_over_tasks(key_steps, self.num_tasks)
-        return run._replace(state=jax.vmap(train)(run.state, keys))
+        return run._replace(state=over_tasks(train, run.state, keys))
 
     def estimate(
         self,
@@ -78,5 +79,5 @@ class DirectGradient(TruncatedEstimator):
             run = runs.advance(run, after, self.truncation, finite)
             return run, gradient, loss, finite & is_finite(gradient)
 
-        state, *results = jax.vmap(one_task)(state, split_over_tasks(key, self.num_tasks))
+        state, *results = over_tasks(one_task, state, split_over_tasks(key, self.num_tasks))
         return mean_of_runs(*results), state

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import runs, sensitivities
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.sensitivities import Sensitive
@@ -134,8 +135,8 @@ class OnlineForwardMode(TruncatedEstimator):
             usable = jnp.isfinite(loss) & is_finite(gradient)
             return runs.advance(run, after, self.truncation, usable), gradient, loss, usable
 
-        state, gradients, losses, usable = jax.vmap(one_task)(
-            state, split_over_tasks(key, self.num_tasks)
+        state, gradients, losses, usable = over_tasks(
+            one_task, state, split_over_tasks(key, self.num_tasks)
         )
         return mean_of_runs(gradients, losses, usable), state
 

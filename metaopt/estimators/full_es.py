@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from metaopt.estimators import antithetic
 from metaopt.estimators.antithetic import Perturbations
+from metaopt.estimators.at_once import over_tasks, shapes_of
 from metaopt.estimators.base import Context, Estimate, Objective
 from metaopt.estimators.whole_runs import WholeRunEstimator
 from metaopt.inner_problem import InnerProblem
@@ -59,7 +60,8 @@ class FullES(WholeRunEstimator):
 
         _, keys_run = antithetic.keys_of_tasks(key_tasks, self.num_tasks, 2)
         noise = self.perturbations_of(key, meta_params)
-        losses = jax.vmap(one_task)(noise, keys_run)
+        states = shapes_of(lambda key: problem.init(meta_params, data, key), keys_run)
+        losses = over_tasks(one_task, noise, keys_run, like=(noise, states, states))
         return antithetic.estimate(noise, losses, self.stddev, self.normalization), state
 
     def perturbations_of(self, key: Key, meta_params: MetaParams) -> MetaParams:

@@ -21,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 
 from metaopt.attachment import is_detached
 from metaopt.estimators import runs
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.truncated import TruncatedEstimator
@@ -134,7 +135,7 @@ class Implicit(TruncatedEstimator):
 
         key_train, key_loss = jax.random.split(key)
         keys_train, keys_loss = (split_over_tasks(k, self.num_tasks) for k in (key_train, key_loss))
-        state = jax.vmap(train)(state, keys_train)
+        state = over_tasks(train, state, keys_train)
         # One after another, for solvers factorise matrices.
         results = jax.lax.map(differentiate, (state, keys_loss))
         state, gradients, losses, usable, metrics = results

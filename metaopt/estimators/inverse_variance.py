@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import antithetic, runs
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context, Estimate, mean_of_runs, variance_over
 from metaopt.estimators.reparameterised import ReparameterisedEstimator
 from metaopt.learned_optimizers.base import MetaParams
@@ -65,7 +66,7 @@ class InverseVariance(ReparameterisedEstimator):
         noise = self._draw(keys_noise, meta_params)
         other = noise if self.shared else self._draw(rest[0], meta_params)
         tasks = (state, noise, other, keys_start, keys_unroll)
-        state, backprop, losses = jax.vmap(one_task)(*tasks)
+        state, backprop, losses = over_tasks(one_task, *tasks, differentiates=True)
         es = antithetic.gradients(noise, losses, self.stddev)
         gradients = combined(es, backprop, losses.usable)
         return mean_of_runs(gradients, losses.mean, losses.usable), state

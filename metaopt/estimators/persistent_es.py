@@ -24,6 +24,7 @@ import jax.numpy as jnp
 
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context, Estimate
 from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.rematerialisation import Remat
@@ -82,7 +83,7 @@ class PersistentEstimator(AntitheticEstimator, abc.ABC):
 
         keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
         noise = self._draw(keys_noise, meta_params)
-        state, losses = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
+        state, losses = over_tasks(one_task, state, noise, keys_start, keys_unroll)
         total = state.state.total_noise
         return antithetic.estimate(total, losses, self.stddev, self.normalization), state
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from metaopt.estimators import antithetic, runs
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.persistent_es import PersistentEstimator
 from metaopt.estimators.rematerialisation import Remat
@@ -58,7 +59,8 @@ class PersistentESWithBackprop(PersistentEstimator):
 
         keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
         noise = self._draw(keys_noise, meta_params)
-        state, within, losses = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
+        tasks = (state, noise, keys_start, keys_unroll)
+        state, within, losses = over_tasks(one_task, *tasks, differentiates=True)
         earlier = jax.tree.map(jnp.subtract, state.state.total_noise, noise)
         before = antithetic.gradients(earlier, losses, self.stddev)
         gradients = jax.tree.map(jnp.add, before, within)

@@ -9,10 +9,9 @@ from one common state; it goes on from that of +e, as with `TruncatedES`, which 
 import abc
 import dataclasses
 
-import jax
-
 from metaopt.estimators import antithetic, runs
 from metaopt.estimators.antithetic import PairLoss
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.common_start import CommonStartEstimator
 from metaopt.estimators.rematerialisation import Remat
@@ -63,5 +62,6 @@ class Reparameterised(ReparameterisedEstimator):
 
         keys_start, keys_noise, keys_unroll = antithetic.keys_of_tasks(key, self.num_tasks)
         noise = self._draw(keys_noise, meta_params)
-        state, *results = jax.vmap(one_task)(state, noise, keys_start, keys_unroll)
+        tasks = (state, noise, keys_start, keys_unroll)
+        state, *results = over_tasks(one_task, *tasks, differentiates=True)
         return mean_of_runs(*results), state

@@ -10,6 +10,7 @@ import dataclasses
 import jax
 
 from metaopt.estimators import runs
+from metaopt.estimators.at_once import over_tasks
 from metaopt.estimators.base import Context, Estimate, is_finite, mean_of_runs
 from metaopt.estimators.devices import split_over_tasks
 from metaopt.estimators.rematerialisation import Remat
@@ -69,7 +70,7 @@ class TruncatedBackprop(TruncatedEstimator):
             # A gradient can overflow where the losses do not: the run is sound and goes on.
             return run, gradient, loss, finite & is_finite(gradient)
 
-        state, gradients, losses, usable = jax.vmap(one_task)(
-            state, split_over_tasks(key, self.num_tasks)
+        state, gradients, losses, usable = over_tasks(
+            one_task, state, split_over_tasks(key, self.num_tasks), differentiates=True
         )
         return mean_of_runs(gradients, losses, usable), state

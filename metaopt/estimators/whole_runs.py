@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from metaopt.estimators.at_once import over_tasks, shapes_of
 from metaopt.estimators.base import Context, Estimate, GradientEstimator, mean_of_runs
 from metaopt.estimators.devices import split_over_tasks
 from metaopt.horizons import Fixed, Horizon
@@ -91,7 +92,9 @@ class DifferentiatedRuns(WholeRunEstimator, abc.ABC):
             keys = RunKeys.split(key, self._num_steps)
             return self.differentiate(meta_params, data, keys, context)
 
-        runs = jax.vmap(one_run)(split_over_tasks(key, self.num_tasks))
+        keys = split_over_tasks(key, self.num_tasks)
+        states = shapes_of(lambda key: self.problem.init(meta_params, data, key), keys)
+        runs = over_tasks(one_run, keys, like=states, differentiates=True)
         estimate = mean_of_runs(runs.gradient, runs.loss, runs.usable)
         more = {name: jnp.sum(metric) for name, metric in runs.metrics.items()}
         return estimate._replace(metrics=estimate.metrics | more), state

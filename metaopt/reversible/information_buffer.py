@@ -125,6 +125,9 @@ def divide(
 
     heads = _in_place(push, heads)
     numbers = _in_place(scale, numbers)
+    # A zero that only the numbers tell: the compiler, which may not change heads in place as long
+    # as they are to be read, would keep two of them otherwise.
+    pointer = pointer + jnp.clip(numbers[0, 0], 0, 0).astype(jnp.int32)
     heads = _in_place(pop, heads)
     after = buffer._replace(head=heads.reshape(c.shape), pointer=pointer)
     return numbers.reshape(c.shape), after

@@ -28,7 +28,7 @@ from taskset.base import Batch, Dataset, Key, Params, Task, TaskFamily
 from taskset.data.arrays import ArrayDataset
 
 DIM, NUM_STEPS, LOG_PENALTY = 8, 2000, -1.0
-SCALES, SEEDS = (0.1, 0.5, 2.0), (0, 1, 2, 3)
+SCALES, SEEDS = (0.1, 0.5, 2.0), range(16)
 AROUND = np.linspace(-4.0, 2.0, 61)  # logarithms of penalties, for the picture
 
 

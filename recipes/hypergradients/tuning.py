@@ -11,7 +11,7 @@ from metaopt.hyperparameter_training import HyperparameterTraining
 from metaopt.learned_optimizers import MetaParams
 from metaopt.learner import Learner, OuterStep, meta_train
 from metaopt.outer_optimizer import OuterOptimizer
-from taskset.base import Key, Params
+from taskset.base import Dataset, Key, Params
 from workers.local import InProcessPool
 from workers.worker import WorkerSpec
 
@@ -39,11 +39,15 @@ def tuned(
 
 
 def trained(
-    problem: HyperparameterTraining, meta_params: MetaParams, num_steps: int, seed: int = 1000
+    problem: HyperparameterTraining,
+    meta_params: MetaParams,
+    num_steps: int,
+    seed: int = 1000,
+    data: Dataset | None = None,
 ) -> Params:
-    """The parameters at the end of a run at these hyper-parameters."""
-    key = jax.random.key(seed)
-    return _trained(problem, num_steps, meta_params, problem.load_data(), key)
+    """The parameters at the end of a run at these hyper-parameters, on other data if given."""
+    data = problem.load_data() if data is None else data
+    return _trained(problem, num_steps, meta_params, data, jax.random.key(seed))
 
 
 @jax.jit(static_argnums=(0, 1))

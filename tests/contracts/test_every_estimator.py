@@ -33,6 +33,7 @@ from metaopt.estimators import (
     TapedBackprop,
     TruncatedBackprop,
     TruncatedES,
+    at_once,
 )
 from metaopt.horizons import Fixed, LogUniform
 from metaopt.normalize import LossScale
@@ -132,6 +133,18 @@ def test_traces_once(estimator):
         context = Context(np.int32(step), LossScale(np.float32(2.0 + step), np.float32(0.1)))
         run(estimator, theta=THETA + step, context=context)
     assert len(compiled(estimator).traces) == 1
+
+
+def test_tasks_that_do_not_fit_together_give_the_same_numbers(estimator, monkeypatch):
+    monkeypatch.setattr(at_once, "num_at_once", lambda num_tasks, num_bytes: 4)
+    anew = functools.partial(estimator.estimate)  # for `jax.jit` knows the method already
+    in_groups = jax.jit(anew)
+    data = Spike(jnp.float32(1.0))
+    state = compiled(estimator).init(THETA, data, KEYS[0], Context())
+    expected = compiled(estimator).estimate(THETA, state, data, KEYS[1], Context())
+    found = in_groups(THETA, state, data, KEYS[1], Context())
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_state_and_gradient_keep_their_structure(estimator):

@@ -54,7 +54,7 @@ def test_a_penalty_for_every_weight():
 def test_images_that_teach():
     results = learned_images.run()["results"]
     assert results["test_accuracy"] > max(0.88, results["of_ten_examples"] + 0.1)
-    assert min(results["correlations_of_what_differs"]) > 0.6
+    assert min(results["correlations_with_means"]) > 0.6
     assert results["negative_pixels"] > 0
 
 
@@ -63,7 +63,8 @@ def test_wrong_labels_are_found(monkeypatch):
     monkeypatch.setattr(hyper_cleaning, "NUM_OUTER_STEPS", 60)
     results = hyper_cleaning.run()["results"]
     assert results["f1"] > 0.85
-    assert results["test_accuracy"] > results["of_all_examples"] + 0.02
+    assert results["of_right_examples"] >= results["test_accuracy"]
+    assert results["test_accuracy"] >= results["of_all_examples"] + 0.02
 
 
 def test_held_out_examples_can_be_overfitted():
@@ -72,16 +73,15 @@ def test_held_out_examples_can_be_overfitted():
     assert results["last_errors"]["test"] > 0.05
 
 
-def test_a_response_has_the_right_slope_where_perturbations_are_neither_narrow_nor_wide(
-    monkeypatch,
-):
-    monkeypatch.setattr(response_slope, "SEEDS", (0, 1))
+def test_a_response_has_the_right_slope_where_perturbations_are_neither_narrow_nor_wide():
     results = response_slope.run()["results"]
     narrow, right, wide = (
         np.asarray(results[f"scale {scale}"]["cosines_of_slopes"]) for scale in (0.1, 0.5, 2.0)
     )
     assert right.min() > 0.99
-    assert narrow.max() < right.min() and wide.mean() < right.min()
+    for other in (narrow, wide):
+        error = (other - right).std(ddof=1) / len(right) ** 0.5
+        assert np.mean(right - other) > 3 * error
 
 
 @pytest.mark.slow
