@@ -18,7 +18,6 @@ SHAPES: Shapes = {
     "kernel": (3, 2, 2, 4),
 }
 GRADIENT_OF_PARAM = 0.1  # gradient = noise of the step + this * parameter
-NUM_ROUNDED = 2  # of the smallest differences between float32 that may come of rounding
 TOLERANCE = 1e-3  # of the distance travelled; platforms differ in the last digits
 
 
@@ -56,8 +55,8 @@ def deviation(after: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarra
     shares = []
     for name, expected in part(reference, "after").items():
         travelled = np.max(np.abs(expected - reference[f"param/{name}"][None]))
-        # The last digits of parameters that hardly move are no error.
-        rounding = NUM_ROUNDED * np.spacing(np.max(np.abs(expected)))
+        # A last digit in each step is no error, which counts for parameters that hardly move.
+        rounding = NUM_STEPS * np.spacing(np.max(np.abs(expected)))
         error = np.maximum(np.max(np.abs(after[name] - expected)) - rounding, 0)
         shares.append(float(error / travelled) if travelled > 0 else float(error))
     return float(np.nan_to_num(np.max(shares), nan=np.inf))
