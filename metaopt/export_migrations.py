@@ -1,6 +1,6 @@
 """Exports of older formats, made into what this one would have written. Needs no JAX.
 
-Version 1 had no tensor of more than 2 axes in its reference trajectory, which did not announce its
+Version 1 had no tensor of more than 2 axes in its reference trajectory, which announced no
 length, no checksum but that of the
 weights, and not all constants.
 """
@@ -14,7 +14,7 @@ SHAPES_1: golden.Shapes = {"matrix": (4, 3), "scalar": (), "vector": (3,)}
 # The tensors of the reference trajectory, by format version.
 GOLDEN_SHAPES: Mapping[int, golden.Shapes] = {1: SHAPES_1, 2: golden.SHAPES}
 # The length of training that the reference run announces, by format version.
-GOLDEN_HORIZON: Mapping[int, int | None] = {1: None, 2: golden.NUM_STEPS}
+GOLDEN_HORIZON: Mapping[int, int | None] = {1: None, 2: golden.HORIZON}
 # The files that have a checksum, by format version.
 SIGNED: Mapping[int, tuple[str, ...]] = {
     1: ("model.safetensors",),

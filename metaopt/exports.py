@@ -58,7 +58,7 @@ def export(
         raise unknown_name("learned optimizer to export", type(optimizer).__name__, KINDS)
     arrays = _checked(named_leaves(meta_params), optimizer, "the meta-parameters")
     reference = golden.inputs()
-    announced = optimizer.as_optax(meta_params, num_steps=golden.NUM_STEPS)
+    announced = optimizer.as_optax(meta_params, num_steps=golden.HORIZON)
     after = trajectory(announced, reference)
     reference |= {f"after/{name}": array for name, array in after.items()}
     contents = {MODEL: safetensors.numpy.save(arrays), GOLDEN: _npz(reference)}

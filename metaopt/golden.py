@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 NUM_STEPS = 10
+# The length of training that is announced. Were it as short, averages of the loss over spans up to
+# it would all be the same, and features made of their differences nothing but rounding.
+HORIZON = 100
 Shapes = Mapping[str, tuple[int, ...]]
 # The largest two axes of a kernel, which some optimizers treat apart, need not be side by side.
 SHAPES: Shapes = {

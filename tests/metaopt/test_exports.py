@@ -281,7 +281,7 @@ def test_an_export_of_format_1_is_read():
 def test_what_format_1_said_is_checked(tmp_path):
     path = shutil.copytree(OLD, tmp_path / "copy")
     config = json.loads((path / "config.json").read_text())
-    config["constants"]["root_epsilon"] = 1e-5
+    config["constants"]["vector_multiple"] = 10.0
     (path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="constants other than those"):
         metaopt.load(path)
