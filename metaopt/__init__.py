@@ -9,6 +9,7 @@ The path of one outer step, one module each:
     metaopt.learner                    the meta-parameters move; the loop around it
     metaopt.checkpoint                 the state is kept, to go on
     metaopt.exports                    the result is handed out, as an optax optimizer
+    metaopt.torch, keras, hub          ... as one of PyTorch or Keras, or to the Hugging Face Hub
 
 What these are made of: `learned_optimizers` (one architecture a module), `horizons` (how long an
 inner run is), `teacher` (who has a share in its steps), `normalize` (what makes losses of tasks

@@ -1,21 +1,15 @@
-"""A trained optimizer as a folder that anyone can read, and back.
+"""A trained optimizer as a folder that anyone can read, and back as an optax transformation.
 
-    config.json         architecture with every constant, and how the files are to be understood
-    model.safetensors   meta-parameters, float32, by dotted names
-    golden.npz          a reference trajectory, see `metaopt.golden`
-    eval.json           the evaluations that justify it, where there are any
-    README.md           model card: use, results, provenance
-
-The folder is written under another name and then renamed: it is whole or not there. No pickle is
-written or read, and reading needs no network.
+What the files are is in `metaopt.export_files`; `metaopt.torch` reads the same. The folder is
+written under another name and then renamed: it is whole or not there.
 """
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,37 +18,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import safetensors
 import safetensors.numpy
 
-from metaopt import golden, model_card
+from metaopt import export_files, golden, model_card
 from metaopt.checkpoint import write_durably
+from metaopt.export_files import CARD, CONFIG, EVALUATION, GOLDEN, MEANING, MODEL, ExportFiles
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
 from metaopt.learned_optimizers.base import meta_param_shapes, named_leaves
 from metaopt.learned_optimizers.wrappers import AccumulatorDtype, wrapped
 from taskset.errors import InputError, unknown_name
-
-FORMAT_VERSION = 1
-CONFIG, MODEL, GOLDEN, EVALUATION, CARD = (
-    "config.json",
-    "model.safetensors",
-    "golden.npz",
-    "eval.json",
-    "README.md",
-)
-# What `load` needs of config.json.
-FIELDS: dict[str, type] = {
-    "kind": str,
-    "arguments": dict,
-    "constants": dict,
-    "sha256": dict,
-    "provenance": dict,
-}
-MEANING = {
-    "update": "params <- params + update(gradients, state, params), as in optax",
-    "num_steps": "announced length of training; ignored by architectures without a horizon",
-    "dtypes": "meta-parameters and accumulators float32, updates of the dtype of the gradients",
-}
 
 
 class Exported(NamedTuple):
@@ -85,19 +57,21 @@ def export(
     if KINDS.get(type(optimizer).__name__) is not type(optimizer):
         raise unknown_name("learned optimizer to export", type(optimizer).__name__, KINDS)
     arrays = _checked(named_leaves(meta_params), optimizer, "the meta-parameters")
-    config = _config(optimizer, arrays, provenance)
     reference = golden.inputs()
-    reference |= golden.trajectory(optimizer.as_optax(meta_params), reference)
+    announced = optimizer.as_optax(meta_params, num_steps=golden.HORIZON)
+    after = trajectory(announced, reference)
+    reference |= {f"after/{name}": array for name, array in after.items()}
+    contents = {MODEL: safetensors.numpy.save(arrays), GOLDEN: _npz(reference)}
+    config = export_files.signed(_config(optimizer, arrays, provenance), contents)
+    contents |= {CONFIG: _json(config), CARD: model_card.write(config, evaluations).encode()}
+    if evaluations:
+        contents[EVALUATION] = _json(evaluations)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        write_durably(temporary / CONFIG, _json(config))
-        write_durably(temporary / MODEL, safetensors.numpy.save(arrays))
-        np.savez(temporary / GOLDEN, allow_pickle=False, **reference)
-        if evaluations:
-            write_durably(temporary / EVALUATION, _json(evaluations))
-        write_durably(temporary / CARD, model_card.write(config, evaluations).encode())
+        for name, content in contents.items():
+            write_durably(temporary / name, content)
         temporary.rename(path)
     except OSError as error:
         raise InputError(f"cannot write export {path}: {error.strerror}") from error
@@ -115,15 +89,13 @@ def check_new(path: Path) -> None:
 def _config(
     optimizer: LearnedOptimizer, arrays: Mapping[str, np.ndarray], provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of `config.json`."""
+    """The content of `config.json`, but for format and checksums."""
     return {
-        "format_version": FORMAT_VERSION,
         "kind": type(optimizer).__name__,
         "arguments": dataclasses.asdict(optimizer),
         "constants": dict(optimizer.constants),
         "meaning": MEANING,
         "num_meta_params": int(sum(x.size for x in arrays.values())),
-        "sha256": {MODEL: hashlib.sha256(safetensors.numpy.save(dict(arrays))).hexdigest()},
         "provenance": dict(provenance),
     }
 
@@ -152,9 +124,13 @@ def load(
     """
     # Files hold numbers even when a jitted function loads them, as under `inject_hyperparams`.
     with jax.ensure_compile_time_eval():
-        exported = read(path)
+        files = export_files.read(path)
+        exported = _exported(files)
         if check:
-            _check_trajectory(exported, path)
+            announced = exported.optimizer.as_optax(
+                exported.meta_params, num_steps=files.golden_horizon
+            )
+            export_files.check_trajectory(files, trajectory(announced, files.golden))
     transformation = exported.optimizer.as_optax(exported.meta_params, num_steps=num_steps)
     return wrapped(
         transformation,
@@ -166,37 +142,58 @@ def load(
     )
 
 
-def _check_trajectory(exported: Exported, path: str | os.PathLike[str]) -> None:
-    away = golden.deviation(exported.optimizer.as_optax(exported.meta_params), _golden(path))
-    if not away < golden.TOLERANCE:
-        raise InputError(
-            f"export {path} does not reproduce its reference trajectory: it is off by "
-            f"{away:.2g} of the way, the limit is {golden.TOLERANCE:g}; "
-            f"it was changed, or made by code that computes something else"
-        )
+def trajectory(
+    optimizer: optax.GradientTransformationExtraArgs, arrays: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What the optimizer does in the reference run: see `golden`.
+
+    Returns the parameters after each update, [NUM_STEPS, ...] float32, by name.
+    """
+
+    def step(carry: tuple[Any, Any], noise: Any) -> tuple[tuple[Any, Any], Any]:
+        params, state = carry
+        gradients = jax.tree.map(lambda n, p: n + golden.GRADIENT_OF_PARAM * p, noise, params)
+        value = sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(gradients))
+        updates, state = optimizer.update(gradients, state, params, value=value)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params
+
+    run = jax.jit(lambda params, noise: jax.lax.scan(step, (params, optimizer.init(params)), noise))
+    params, noise = (jax.tree.map(jnp.asarray, golden.part(arrays, x)) for x in ("param", "noise"))
+    # Accelerators may round the factors of matrix products, beyond the tolerance, unless told.
+    with jax.default_matmul_precision("highest"):
+        after = run(params, noise)[1]
+    return {name: np.asarray(x) for name, x in after.items()}
 
 
 def read(path: str | os.PathLike[str]) -> Exported:
     """What the export at `path` holds, all but the trajectory checked. Raises as `load` does."""
-    path = Path(path)
-    config = read_config(path)
-    kind = config["kind"]
+    return _exported(export_files.read(path))
+
+
+def _exported(files: ExportFiles) -> Exported:
+    kind, file = files.kind, files.path / CONFIG
     if kind not in KINDS:
-        raise unknown_name(f"learned optimizer in {path / CONFIG}:", kind, KINDS)
-    optimizer = _build(kind, config["arguments"], path / CONFIG)
+        raise unknown_name(f"learned optimizer in {file}:", kind[:80], KINDS)
+    types = {field.name: type(field.default) for field in dataclasses.fields(KINDS[kind])}
+    export_files.check_values(files.arguments, types, kind, "arguments", files)
+    optimizer = KINDS[kind](**files.arguments)
     constants = json.loads(json.dumps(dict(optimizer.constants)))
-    if config["constants"] != constants:
+    if files.constants != constants:
+        odd = [name for name in constants if files.constants.get(name) != constants[name]]
         raise InputError(
-            f"export {path} was made for constants {config['constants']}, "
-            f"this metaopt's {kind} has {constants}; load it with the version that made it"
+            f"export {files.path} was made for constants other than those of this metaopt's "
+            f"{kind}, see {odd}; load it with the version that made it"
         )
-    arrays = _checked(_arrays(path / MODEL), optimizer, str(path / MODEL))
-    if config["sha256"].get(MODEL) != hashlib.sha256((path / MODEL).read_bytes()).hexdigest():
-        raise InputError(f"{path / MODEL} does not have its checksum in {CONFIG}: it was changed")
-    shapes = meta_param_shapes(optimizer)
+    try:
+        shapes = meta_param_shapes(optimizer)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    arrays = _checked(files.arrays, optimizer, str(files.path / MODEL))
+    export_files.check_unchanged(files)
     leaves = [jnp.asarray(arrays[name]) for name in named_leaves(shapes)]
     meta_params = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-    return Exported(optimizer, meta_params, config["provenance"])
+    return Exported(optimizer, meta_params, files.provenance)
 
 
 def meta_params_for(optimizer: LearnedOptimizer, path: str | os.PathLike[str]) -> MetaParams:
@@ -216,86 +213,26 @@ def checksum(meta_params: MetaParams) -> str:
     return hashlib.sha256(safetensors.numpy.save(arrays)).hexdigest()
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """`config.json` of the export at `path`. Raises `InputError` unless it is of this format."""
-    if not (path / CONFIG).is_file():
-        raise InputError(f"{path} is not an export: it has no {CONFIG}")
-    try:
-        config = json.loads((path / CONFIG).read_bytes())
-        version = config["format_version"]
-        odd = [name for name, kind in FIELDS.items() if not isinstance(config.get(name), kind)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path / CONFIG} is damaged: it is no configuration") from error
-    if version != FORMAT_VERSION:
-        raise InputError(f"export {path} has format {version}; this metaopt reads {FORMAT_VERSION}")
-    if odd:
-        raise InputError(f"{path / CONFIG} is damaged: see {odd}, missing or of the wrong type")
-    return config
-
-
-def _build(kind: str, arguments: Mapping[str, Any], file: Path) -> LearnedOptimizer:
-    """The optimizer that `config.json` describes; `InputError` when it describes none."""
-    defaults = {field.name: field.default for field in dataclasses.fields(KINDS[kind])}
-    if set(arguments) != set(defaults):
-        odd = sorted(set(defaults).symmetric_difference(arguments))
-        raise InputError(f"{file}: arguments of {kind} are {sorted(defaults)}, see {odd}")
-    for name, default in defaults.items():
-        if type(arguments[name]) not in {type(default), int}:
-            raise InputError(
-                f"{file}: {name} is {arguments[name]!r}; {kind} needs {type(default).__name__}"
-            )
-    optimizer = KINDS[kind](**arguments)
-    try:
-        meta_param_shapes(optimizer)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
-    return optimizer
-
-
 def _checked(
     arrays: Mapping[str, Any], optimizer: LearnedOptimizer, what: str
 ) -> dict[str, np.ndarray]:
     """`arrays` as numpy, when they are the meta-parameters of `optimizer`; else `InputError`."""
     wanted = named_leaves(meta_param_shapes(optimizer))
-    for name in sorted(set(wanted).symmetric_difference(arrays)):
-        verb = "lack" if name in wanted else "have an unknown"
-        raise InputError(f"{what} {verb} {name!r}, for {type(optimizer).__name__}")
-    checked = {name: np.asarray(arrays[name]) for name in wanted}
-    for name, array in checked.items():
-        if array.shape != wanted[name].shape or array.dtype != wanted[name].dtype:
-            raise InputError(
-                f"{what}: {name!r} is {array.dtype}{list(array.shape)}, "
-                f"{type(optimizer).__name__} needs {wanted[name].dtype}{list(wanted[name].shape)}"
-            )
+    shapes = {name: tuple(leaf.shape) for name, leaf in wanted.items()}
+    found = {name: np.asarray(array) for name, array in arrays.items()}
+    export_files.check_arrays(found, shapes, type(optimizer).__name__, what)
+    for name, array in found.items():
+        if array.dtype != np.float32:
+            raise InputError(f"{what}: {name!r} is {array.dtype}, it must be float32")
         if not np.all(np.isfinite(array)):
             raise InputError(f"{what}: {name!r} has values that are not finite")
-    return checked
+    return {name: found[name] for name in wanted}
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path} is damaged: {error}") from error
-
-
-def _golden(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    file = Path(path) / GOLDEN
-    wanted = {name: array.shape for name, array in golden.inputs().items()}
-    wanted |= {f"after/{name}": (golden.NUM_STEPS, *x) for name, x in golden.SHAPES.items()}
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = dict(stored)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file} is damaged: it is no reference trajectory") from error
-    found = {name: array.shape for name, array in arrays.items() if array.dtype == np.float32}
-    if found != wanted:
-        raise InputError(f"{file} is damaged: it is no reference trajectory")
-    return arrays
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
 
 
 def _json(value: Any) -> bytes:

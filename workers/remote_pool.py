@@ -1,5 +1,6 @@
 """What all pools of workers in other processes have in common."""
 
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -133,10 +134,17 @@ class RemotePool(Pool):
         check_number(snapshots, len(self._specs))
         self._like = self._transport.publish(wire.pack(meta_params))
         self._late = dict(enumerate(snapshots))
-        for worker in list(self._idle):
-            self._give_state(worker)
-        self._await_workers()  # theirs is given to each as it starts
-        self._receive_until(lambda: not self._moving)
+        try:
+            for worker in list(self._idle):
+                self._give_state(worker)
+            self._await_workers()  # theirs is given to each as it starts
+            self._receive_until(lambda: not self._moving)
+        except InputError:
+            self._late = {}
+            while self._moving:  # what the others say of theirs is not for the next call to hear
+                with contextlib.suppress(InputError):
+                    self._receive()
+            raise
 
     def resize(self, number: int) -> None:
         check_size(number, len(self._seats))
@@ -257,6 +265,7 @@ class RemotePool(Pool):
         """Ends the run for what would happen to a replacement too."""
         if raised.is_input_error or not self._seats[worker].results:
             self._has_answered(worker)
+            self._moving.pop(worker, None)
             self._check(worker, raised)
         self._replace(worker, "raised", raised.message)
 

@@ -79,7 +79,7 @@ def meta_param_shapes(optimizer: LearnedOptimizer) -> MetaParams:
         return jax.eval_shape(optimizer.init, jax.random.key(0))
     except InputError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"{optimizer} cannot be built; an argument is wrong") from error
 
 

@@ -69,7 +69,7 @@ class Celo(LearnedOptimizer):
     """21,600 meta-parameters, or 35,808 as released, 159 of them in the MLP."""
 
     constants: ClassVar[Mapping[str, Any]] = {
-        **factored_features.CONSTANTS,
+        **factored_features.EXTENDED_CONSTANTS,
         **schedule_features.CONSTANTS,
         "gradient_limit": GRADIENT_LIMIT,
         "size_epsilon": SIZE_EPSILON,

@@ -60,7 +60,7 @@ class Celo2(LearnedOptimizer):
     """347 meta-parameters: the weights of the MLP."""
 
     constants: ClassVar[Mapping[str, Any]] = {
-        **factored_features.CONSTANTS,
+        **factored_features.EXTENDED_CONSTANTS,
         "second_moment_decays": (SECOND_MOMENT_DECAY,),
         "vector_multiple": VECTOR_MULTIPLE,
         "adam_epsilon": ADAM_EPSILON,

@@ -67,6 +67,7 @@ CONSTANTS: Mapping[str, Any] = {
     "factor_epsilon": FACTOR_EPSILON,
     "square_epsilon": SQUARE_EPSILON,
 }
+EXTENDED_CONSTANTS: Mapping[str, Any] = {**CONSTANTS, "gradient_clip": CLIP}
 
 
 class Decays(NamedTuple):

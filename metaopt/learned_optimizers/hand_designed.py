@@ -27,6 +27,7 @@ from metaopt.learned_optimizers.features import root
 from taskset.base import Key
 from taskset.errors import InputError
 
+MAX_RATES = 2**20
 # (gradient, *accumulators) of a tensor to its step, without the learning rate, and the next ones.
 Rule = Callable[..., Sequence[jax.Array]]
 
@@ -64,6 +65,11 @@ class HandDesigned(LearnedOptimizer):
                 "for its logarithm is learned"
             )
         shape = (self.num_tensors, self.num_knots)
+        if math.prod(shape) > MAX_RATES:
+            raise InputError(
+                f"optimizer has {math.prod(shape):,} learning rates, num_tensors x num_knots; "
+                f"it may have {MAX_RATES:,}"
+            )
         return jnp.full(shape, math.log(self.learning_rate), jnp.float32)
 
 

@@ -22,6 +22,7 @@ CONSTANTS = {
     "shortest_average": SHORTEST,
     "loss_cap": CAP,
     "least_loss_distance": LEAST_DISTANCE,
+    "first_steps": FIRST_STEPS,
 }
 
 

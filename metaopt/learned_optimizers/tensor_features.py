@@ -21,6 +21,7 @@ LOSS_EPSILON = 1e-8  # added to a variance under a root
 CONSTANTS = {
     "log_limit": LOG_LIMIT,
     "log_epsilon": LOG_EPSILON,
+    "norm_epsilon": NORM_EPSILON,
     "loss_limit": LOSS_LIMIT,
     "loss_epsilon": LOSS_EPSILON,
 }

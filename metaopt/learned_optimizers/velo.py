@@ -76,7 +76,7 @@ class VeLO(LearnedOptimizer):
     """2,565,121 meta-parameters, or 2,320,385 as released."""
 
     constants: ClassVar[Mapping[str, Any]] = {
-        **factored_features.CONSTANTS,
+        **factored_features.EXTENDED_CONSTANTS,
         **schedule_features.CONSTANTS,
         "mix_multiple": MIX_MULTIPLE,
         "gradient_limit": GRADIENT_LIMIT,

@@ -2,9 +2,9 @@
 
 import dataclasses
 import functools
-import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,14 @@ import numpy as np
 import optax
 import pytest
 import safetensors.numpy
+import torch
 from small_optimizers import small
 
 import metaopt
-from metaopt import exports, golden, model_card
+from metaopt import export_files, exports, golden, model_card
 from metaopt.baselines.one_rate import Adam
-from metaopt.learned_optimizers import KINDS, FactoredMLP
+from metaopt.learned_optimizers import KINDS, Celo2, FactoredMLP
+from metaopt.torch import LearnedOptimizer
 from taskset.errors import InputError
 
 PARAMS = {"weight": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.linspace(0, 1, 4)}
@@ -50,11 +52,12 @@ def assert_equal(first, second):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loads_to_the_same_bits(kind, tmp_path):
+def test_loads_to_the_same_bits_and_by_torch(kind, tmp_path):
     optimizer = small(kind)
     meta_params = optimizer.init(jax.random.key(1))
     metaopt.export(tmp_path / "out", optimizer, meta_params)
     loaded = metaopt.load(tmp_path / "out", num_steps=5)
+    LearnedOptimizer([torch.zeros(1)], tmp_path / "out")
     built = optimizer.as_optax(meta_params, num_steps=5)
     assert_equal(*(jax.jit(lambda t=t: one_update(t))() for t in (loaded, built)))
     assert exports.read(tmp_path / "out").optimizer == optimizer
@@ -135,7 +138,7 @@ def test_an_existing_folder_is_left_alone(exported):
     [
         (
             lambda m: m["network"]["layer0"].update(weight=jnp.zeros((38, 4))),
-            r"needs float32\[39, 4\]",
+            r"needs \[39, 4\]",
         ),
         (lambda m: m["network"].pop("layer1"), "lack 'network.layer1.bias'"),
         (lambda m: m.update(extra=jnp.zeros(1)), "unknown 'extra'"),
@@ -169,8 +172,7 @@ def test_edited_weights_are_refused_by_their_checksum(copy):
 
 def test_edited_weights_are_refused_by_the_golden_trajectory(copy):
     edit_weights(copy, 1.01)
-    content = (copy / "model.safetensors").read_bytes()
-    damage_config(sha256={"model.safetensors": hashlib.sha256(content).hexdigest()})(copy)
+    sign(copy)
     with pytest.raises(InputError, match="does not reproduce its reference trajectory"):
         metaopt.load(copy)
 
@@ -179,8 +181,15 @@ def test_a_file_of_the_wrong_shape_is_refused(copy):
     arrays = safetensors.numpy.load_file(copy / "model.safetensors")
     arrays["momentum_decay"] = np.zeros(4, np.float32)
     safetensors.numpy.save_file(arrays, copy / "model.safetensors")
-    with pytest.raises(InputError, match=r"momentum_decay.*float32\[4\].*needs float32\[3\]"):
+    with pytest.raises(InputError, match=r"momentum_decay.*\[4\].*needs \[3\]"):
         metaopt.load(copy)
+
+
+def sign(path) -> None:
+    """Gives the files the checksums that they should have."""
+    contents = {name: (path / name).read_bytes() for name in ("model.safetensors", "golden.npz")}
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(export_files.signed(config, contents)))
 
 
 def damage_config(**fields):
@@ -221,7 +230,7 @@ def truncate(name):
         (lambda path: (path / "model.safetensors").unlink(), "cannot be read"),
         (lambda path: (path / "golden.npz").unlink(), "cannot be read"),
         (lambda path: (path / "config.json").unlink(), "is not an export"),
-        (damage_config(format_version=99), "has format 99; this metaopt reads 1"),
+        (damage_config(format_version=99), "has format 99; this metaopt reads 1 and 2"),
         (damage_config(kind="FactoredMPL"), "did you mean 'FactoredMLP'"),
         (damage_config(kind=["FactoredMLP"]), r"config.json is damaged: see \['kind'\]"),
         (damage_config(arguments={}), "arguments of FactoredMLP"),
@@ -254,3 +263,27 @@ def test_the_snippet_runs(exported):
     assert len(code.splitlines()) == 5
     exec(code, scope)
     assert not np.array_equal(scope["params"]["weight"], PARAMS["weight"])
+
+
+OLD = Path(__file__).parents[1] / "data" / "export_of_format_1"  # that format 1 wrote
+
+
+def test_an_export_of_format_1_is_read():
+    assert json.loads((OLD / "config.json").read_text())["format_version"] == 1
+    optimizer = Celo2(learning_rate=0.01)
+    exported = exports.read(OLD)
+    assert exported.optimizer == optimizer
+    assert_equal(exported.meta_params, optimizer.init(jax.random.key(5)))
+    metaopt.load(OLD)
+    LearnedOptimizer([torch.zeros(1)], OLD)
+
+
+def test_what_format_1_said_is_checked(tmp_path):
+    path = shutil.copytree(OLD, tmp_path / "copy")
+    config = json.loads((path / "config.json").read_text())
+    config["constants"]["vector_multiple"] = 10.0
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="constants other than those"):
+        metaopt.load(path)
+    with pytest.raises(InputError, match="does not reproduce"):
+        LearnedOptimizer([torch.zeros(1)], path)

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from metaopt import golden
+from metaopt.exports import trajectory
 
 RATE = 0.25
 
@@ -25,10 +26,19 @@ def same_rate(rate: float, **others: float):
     return scaled(dict.fromkeys(golden.SHAPES, rate) | others)
 
 
+def recorded(rate: float) -> dict[str, np.ndarray]:
+    arrays = golden.inputs()
+    after = trajectory(same_rate(rate), arrays)
+    return arrays | {f"after/{name}": array for name, array in after.items()}
+
+
+def deviation(optimizer, reference) -> float:
+    return golden.deviation(trajectory(optimizer, reference), reference)
+
+
 @pytest.fixture(scope="module")
 def reference() -> dict[str, np.ndarray]:
-    arrays = golden.inputs()
-    return arrays | golden.trajectory(same_rate(RATE), arrays)
+    return recorded(RATE)
 
 
 def test_inputs_are_float32_and_the_same_every_time():
@@ -51,23 +61,22 @@ def test_the_trajectory_is_the_recurrence(reference):
 
 
 def test_the_same_optimizer_does_not_deviate(reference):
-    assert golden.deviation(same_rate(RATE), reference) < 1e-6
+    assert deviation(same_rate(RATE), reference) < 1e-6
 
 
 def test_deviation_is_a_share_of_the_way(reference):
-    away = golden.deviation(same_rate(RATE * 1.01), reference)
+    away = deviation(same_rate(RATE * 1.01), reference)
     assert golden.TOLERANCE < 0.005 < away < 0.05
-    assert golden.deviation(same_rate(0.0), reference) == pytest.approx(1.0, rel=1e-5)
+    assert deviation(same_rate(0.0), reference) == pytest.approx(1.0, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", golden.SHAPES)
 def test_a_single_tensor_that_is_not_finite_deviates(reference, name: str):
-    assert not golden.deviation(same_rate(RATE, **{name: np.nan}), reference) < golden.TOLERANCE
+    assert not deviation(same_rate(RATE, **{name: np.nan}), reference) < golden.TOLERANCE
 
 
 def test_a_reference_that_stands_still_is_kept_to_absolutely():
-    arrays = golden.inputs()
-    arrays |= golden.trajectory(same_rate(0.0), arrays)
-    assert golden.deviation(same_rate(0.0), arrays) == 0
-    assert golden.deviation(same_rate(RATE), arrays) > golden.TOLERANCE
+    arrays = recorded(0.0)
+    assert deviation(same_rate(0.0), arrays) == 0
+    assert deviation(same_rate(RATE), arrays) > golden.TOLERANCE
     assert all(jnp.all(arrays[f"after/{n}"] == arrays[f"param/{n}"][None]) for n in golden.SHAPES)

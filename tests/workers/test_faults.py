@@ -18,7 +18,8 @@ from taskset.families.quadratic import QuadraticFamily
 from workers import wire
 from workers.health import MAX_FAILURES, Patience
 from workers.host import Raised
-from workers.simulated import Reply, SimulatedPool, result_for
+from workers.remote_pool import RemotePool
+from workers.simulated import Reply, SimulatedPool, Simulation, result_for
 from workers.transport import Died
 from workers.worker import WorkerSpec
 
@@ -247,33 +248,34 @@ def test_a_pool_lets_workers_go_and_takes_them_in_again():
     assert alive == [3, 3, 1, 1, 1, 3, 3, 3]
 
 
-class Late(SimulatedPool):
+class Late(Simulation):
     """The second worker starts when it is let in; what workers go on from is kept."""
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, behaviour):
         self.given, self.let_in = {}, False
-        super().__init__(*arguments, **options)
+        super().__init__(behaviour)
 
-    def _submit(self, worker, method, *arguments):
+    def submit(self, worker, method, *arguments):
         if method == "restore":
             self.given[worker] = arguments[0]
         if worker == 0 or method != "start" or self.let_in:
-            super()._submit(worker, method, *arguments)
+            super().submit(worker, method, *arguments)
 
     def open(self):
         self.let_in = True
-        self._submit(1, "start", 0)
+        self.submit(1, "start", 0)
 
 
 def test_a_worker_that_comes_late_goes_on_from_its_state():
     states = [{"num_done": np.array(3)}, {"num_done": np.array(4)}]
     learner = Learner(OuterOptimizer("sgd"), NUM_STEPS)
-    with Late(specs(2), good, min_workers=1, min_results=1) as pool:
+    late = Late(good)
+    with RemotePool(late, specs(2), min_workers=1, min_results=1) as pool:
         pool.restore(states, {"w": GOOD})
-        assert pool.given == {0: states[0]}
+        assert late.given == {0: states[0]}
         pool.broadcast(Weights(0, {"w": GOOD}, {}))
         assert [result.worker for result in pool.collect()] == [0]
         assert pool.snapshot()[1] is states[1]  # a checkpoint before it came does not lose it
-        pool.open()
+        late.open()
         meta_train(learner, learner.init({"w": GOOD}), pool)
-        assert pool.given == dict(enumerate(states))
+        assert late.given == dict(enumerate(states))

@@ -2,17 +2,24 @@
 
 import dataclasses
 import importlib.metadata
+import os
+import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
 from metaopt import exports, model_card
 from metaopt.checkpoint import LIBRARIES
+from taskset.errors import InputError
 from workers import run_folder
 from workers.commands.evaluate import written_reports
+
+# It is read as text: what it imports is there where submissions run.
+SUBMISSION = Path(exports.__file__).with_name("algoperf_submission.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +33,46 @@ class Export:
     path: tyro.conf.Positional[Path]  # run folder
     out: Path  # folder to make
     checkpoint: int | None = None  # outer step of the checkpoint; the best by default
+    format: Literal["metaopt", "algoperf"] = "metaopt"  # algoperf: a submission folder for it
 
     def run(self) -> int:
-        """Prints where the export is, and five lines that use it; returns 0."""
+        """Prints where the export is and, but for AlgoPerf, five lines that use it; returns 0."""
         exports.check_new(self.out)
         trained = run_folder.load_trained(self.path, self.checkpoint)
         num_steps = trained.config.horizon.bounds()[1]
-        exports.export(
-            self.out,
+        write = lambda path: exports.export(
+            path,
             trained.config.optimizer,
             trained.meta_params,
             provenance=provenance(trained),
             evaluations=written_reports(self.path, trained.meta_params),
         )
+        if self.format == "algoperf":
+            written_submission(self.out, write)
+        else:
+            write(self.out)
         print(f"exported outer step {trained.step} of {self.path} to {self.out}\n")
-        print(model_card.snippet(str(self.out), num_steps), end="")
+        if self.format == "metaopt":
+            print(model_card.snippet(str(self.out), num_steps), end="")
         return 0
+
+
+def written_submission(out: Path, write: Callable[[Path], Path]) -> Path:
+    """A folder for AlgoPerf: `write` writes the export in it, `submission.py` uses it.
+
+    Returns the folder. Raises `InputError` where it cannot be written, and leaves nothing.
+    """
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        temporary.mkdir(parents=True)
+        write(temporary / "export")
+        shutil.copyfile(SUBMISSION, temporary / "submission.py")
+        temporary.rename(out)
+    except OSError as error:
+        raise InputError(f"cannot write submission {out}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out
 
 
 def provenance(trained: run_folder.Trained) -> dict[str, Any]:
