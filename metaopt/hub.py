@@ -39,7 +39,7 @@ def push(
         hub.create_repo(repo_id, private=private, exist_ok=True)
         commit = hub.upload_folder(
             repo_id=repo_id,
-            folder_path=path,
+            folder_path=Path(path),
             allow_patterns=list(FILES),
             commit_message="An optimizer by metaopt",
         )
@@ -66,7 +66,7 @@ def from_hub(
             revision=revision,
             token=token,
             endpoint=endpoint,
-            cache_dir=cache_dir,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
             allow_patterns=list(FILES),
         )
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:

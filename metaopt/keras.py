@@ -71,9 +71,10 @@ class LearnedOptimizer(keras.optimizers.Optimizer):
 
     def _kept(self, leaf: Any, variable: Any, index: int) -> Any:
         start = np.asarray(leaf)
+        begin: Any = lambda shape, dtype: jnp.asarray(start, dtype)  # keras says it is a name
         return self.add_variable(
             shape=leaf.shape,
-            initializer=lambda shape, dtype: jnp.asarray(start, dtype),
+            initializer=begin,
             dtype=str(leaf.dtype),
             name=f"{variable.name}_{index}",
         )
@@ -87,7 +88,7 @@ class LearnedOptimizer(keras.optimizers.Optimizer):
         update, state = self._transformation.update(gradient, state, variable.value)
         for old, new in zip(kept, jax.tree.leaves(state), strict=True):
             old.assign(new)
-        self.assign_add(variable, jnp.asarray(learning_rate, variable.dtype) * update)
+        self.assign_add(variable, jnp.asarray(learning_rate, variable.dtype) * jnp.asarray(update))
 
     def get_config(self) -> dict[str, Any]:
         """With the path of the export, which has to be there when a model is loaded."""
