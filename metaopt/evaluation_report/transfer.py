@@ -18,6 +18,7 @@ from metaopt.evaluation_report.over_factors import Points
 from metaopt.pages import figure
 from metaopt.pages.figure import Figure
 from metaopt.pages.html import Html, element
+from metaopt.pages.numbers import counted
 from metaopt.pages.page import Section
 from metaopt.pages.table import Cell, Table
 from metaopt.protocols import generalization
@@ -47,8 +48,8 @@ def split_section(evaluated: Evaluated) -> Section:
         "split",
         "In and out of distribution",
         text=(
-            f"{len(inside(tasks))} tasks are drawn like those of meta-training and "
-            f"{len(outside(tasks))} are not. A gap above 0 says that the score is lower outside.",
+            f"Drawn like those of meta-training are {len(inside(tasks))} of "
+            f"{counted(len(tasks), 'task')}. A gap above 0: the score is lower on the others.",
         ),
         figures=(
             figure.of_table("split", table, "Interquartile means of scores with 95 % intervals."),
