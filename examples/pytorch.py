@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--num-steps", type=int, default=500)
     parser.add_argument("--no-check", action="store_true")
     options = parser.parse_args()
+    torch.set_num_threads(1)  # so small a model loses more by threads than it gains
     settings = {"num_steps": options.num_steps, "check": not options.no_check}
     learned = lambda params: LearnedOptimizer(params, options.export, **settings)
     adam = {
