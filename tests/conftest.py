@@ -9,6 +9,8 @@ import sys
 from workers.environment import cache_variables
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# PyTorch: on small tensors its threads wait for each other, and for other tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Most of the time of a session is compilation: what an earlier one or another process compiled is
 # taken from the cache that workers use. Without a home it is compiled again.
 os.environ |= cache_variables() | os.environ
