@@ -195,6 +195,13 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def replace_durably(path: Path, content: bytes) -> None:
+    """The same of a file that is whole, as it was before or as it is now, whenever it is read."""
+    partial = path.with_name(f"{path.name}.part")
+    write_durably(partial, content)
+    partial.replace(path)
+
+
 def _leaves(tree: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_flatten_with_path(dict(tree))[0]
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

@@ -93,7 +93,7 @@ def create(folder: RunFolder, run: BaseConfig) -> None:
 
 def write_config(folder: RunFolder, run: BaseConfig) -> None:
     """Writes the configuration."""
-    _replace(folder.config, run.to_toml())
+    checkpoint.replace_durably(folder.config, run.to_toml().encode())
 
 
 def replace_config(folder: RunFolder, run: BaseConfig) -> None:
@@ -104,16 +104,9 @@ def replace_config(folder: RunFolder, run: BaseConfig) -> None:
     write_config(folder, run)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Writes a file that is whole, as it was before or as it is now, whenever it is read."""
-    partial = path.with_suffix(".part")
-    checkpoint.write_durably(partial, text.encode())
-    partial.replace(path)
-
-
 def want_workers(folder: RunFolder, number: int) -> None:
     """Asks a run that goes on to do so with `number` workers."""
-    _replace(folder.workers_wanted, f"{number}\n")
+    checkpoint.replace_durably(folder.workers_wanted, f"{number}\n".encode())
 
 
 def wanted_workers(folder: RunFolder) -> int | None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from metaopt import suite_evaluation
 from metaopt.baselines.contenders import Contender
-from metaopt.checkpoint import write_durably
+from metaopt.checkpoint import replace_durably
 from metaopt.suite_evaluation import Record, Unit
 from metaopt.suites import Suite
 from metaopt.unit_cache import UnitCache
@@ -87,8 +87,7 @@ def write(folder: Path, evaluation: Mapping[str, Any]) -> Path:
     path = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_durably(partial := folder / f"{FILE}.part", json.dumps(evaluation).encode())
-        partial.replace(path)
+        replace_durably(path, json.dumps(evaluation).encode())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from error
     return path

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaopt.checkpoint import write_durably
+from metaopt.checkpoint import replace_durably
 from metaopt.pages import chart
 from metaopt.pages.html import Html, element, join
 from metaopt.pages.table import Table
@@ -40,7 +40,7 @@ class Figure:
         )
         paths = [folder / f"{self.name}.{kind}" for kind in contents]
         for path, content in zip(paths, contents.values(), strict=True):
-            replace(path, content)
+            replace_durably(path, content.encode())
         return paths
 
 
@@ -74,10 +74,3 @@ def legend(names: Sequence[tuple[str, int]]) -> Html:
         for name, style in names
     ]
     return element("ul", *items, class_="legend", aria_label="Legend")
-
-
-def replace(path: Path, content: str) -> None:
-    """Writes a file that is whole whenever it is read."""
-    partial = path.with_name(f"{path.name}.part")
-    write_durably(partial, content.encode())
-    partial.replace(path)

@@ -19,7 +19,7 @@ from metaopt.baselines import contenders
 from metaopt.baselines.contenders import Contender, Learned
 from metaopt.baselines.grid import RATES
 from metaopt.baselines.one_rate import SCHEDULES
-from metaopt.checkpoint import write_durably
+from metaopt.checkpoint import replace_durably
 from metaopt.evaluate import LEARNED, evaluate
 from metaopt.learned_optimizers import LearnedOptimizer, MetaParams
 from metaopt.suites import Suite, TrainedOn
@@ -263,9 +263,7 @@ def _print(console: Console, written: Mapping[str, Any]) -> None:
 def _write(folder: Path, written: Mapping[str, Any]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{REPORT}.part"
-        write_durably(partial, json.dumps(written, indent=1).encode())
-        partial.replace(folder / REPORT)
+        replace_durably(folder / REPORT, json.dumps(written, indent=1).encode())
         return [folder / REPORT, *curves.draw(written, folder)]
     except OSError as error:
         raise InputError(
