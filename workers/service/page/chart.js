@@ -25,13 +25,13 @@ export function swatch(style) {
 }
 
 // Where things are in a chart of `lines` [{style, x, y, low, high}], whose values may be null.
-export function layout(lines, { width, height, log, range, xLabel, xText = tick }) {
+export function layout(lines, { width, height, log, range, axis = "step", xLabel, xText = tick }) {
   const x = range ? new Scale(...range) : around(lines.flatMap((line) => line.x), false, 0);
   const shown = lines.flatMap((line) => [line.y, line.low || [], line.high || []]).flat();
   const y = around(shown, log);
   const across = width - LEFT - RIGHT, up = height - TOP - BOTTOM;
   return {
-    x, y, width, height, xLabel, xText,
+    x, y, width, height, axis, xLabel, xText,
     left: (value) => LEFT + across * x.place(value),
     top: (value) => TOP + up * (1 - clip(y.place(value))),
     value: (left) => x.at(clip((left - LEFT) / across)),
@@ -63,14 +63,15 @@ export function selection(place, from, to) {
   return drawn("rect", { class: "selection", x, width, y: TOP, height: place.height - TOP - BOTTOM });
 }
 
-function frame({ x, y, width, height, left, top, xLabel, xText }) {
+function frame({ x, y, width, height, axis, left, top, xLabel, xText }) {
   const parts = [];
   for (const value of y.ticks(4)) {
     parts.push(drawn("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: top(value), y2: top(value) }));
     parts.push(drawn("text", { x: LEFT - 7, y: top(value) + 4, "text-anchor": "end" }, tick(value)));
   }
   const base = height - BOTTOM;
-  for (const value of x.ticks(Math.max(2, Math.round(width / 110)))) {
+  const number = Math.max(2, Math.round(width / 110));
+  for (const value of axis === "time" ? x.timeTicks(number) : x.ticks(number)) {
     parts.push(drawn("line", { class: "mark", x1: left(value), x2: left(value), y1: base, y2: base + 4 }));
     parts.push(drawn("text", { x: left(value), y: base + 16, "text-anchor": "middle" }, xText(value)));
   }

@@ -7,7 +7,6 @@ import { button, drawn, element, replace, setText } from "/static/dom.js";
 import { number } from "/static/format.js";
 import { smoothed } from "/static/smoothing.js";
 
-const HEIGHT = 230;
 const KEYS = "Arrow keys read values, plus and minus zoom, Escape shows all.";
 
 export class ChartPanel {
@@ -15,17 +14,18 @@ export class ChartPanel {
   #lines = [];
   #place = null;
   #reading = null; // the value of x that is read off
-  #from = null; // where a drag began
+  #from = null; // where a drag began, and where it is
+  #to = null;
   #drawing = 0;
 
   // `settings` is a `ChartSettings`; `log` false is for what is counted.
-  constructor(settings, { title, note = "", log = true, level = 3 }) {
-    Object.assign(this, { settings, title, log });
+  constructor(settings, { title, note = "", log = true, level = 3, height = 230 }) {
+    Object.assign(this, { settings, title, log, height });
     this.svg = drawn("svg", { class: "chart", "aria-hidden": "true" });
     this.overlay = drawn("g", {});
     this.plot = element("div", { class: "plot", tabindex: 0, role: "application", "aria-roledescription": "chart" }, this.svg);
     this.legend = element("ul", { class: "legend" });
-    this.table = element("div", { class: "scroll", hidden: true, tabindex: 0, role: "region", "aria-label": `Table of ${title}` });
+    this.table = element("div", { class: "scroll as-table", hidden: true, tabindex: 0, role: "region", "aria-label": `Table of ${title}` });
     this.toggle = button("", () => this.#toggleTable(), { class: "quiet" });
     this.#nameToggle();
     this.heading = element(`h${level}`, {}, title);
@@ -61,7 +61,7 @@ export class ChartPanel {
     this.#lines = this.#curves.map((curve) => this.#line(curve, log));
     const { settings } = this;
     this.#place = layout(this.#lines, {
-      width, height: HEIGHT, log, range: this.#range(), xLabel: settings.xLabel, xText: (value) => settings.xText(value),
+      width, height: this.height, log, range: this.#range(), axis: settings.axis, xLabel: settings.xLabel, xText: (value) => settings.xText(value),
     });
     draw(this.svg, this.#lines, this.#place);
     this.svg.append(this.overlay);
@@ -97,14 +97,14 @@ export class ChartPanel {
 
   #begin(event) {
     if (event.pointerType !== "mouse" || event.button !== 0 || !this.#place) return;
-    this.#from = event.offsetX;
+    this.#from = this.#to = event.offsetX;
     this.plot.setPointerCapture(event.pointerId);
   }
 
   #move(event) {
     if (!this.#place) return;
+    this.#to = event.offsetX;
     this.#read(this.#place.value(event.offsetX));
-    if (this.#from !== null) this.overlay.append(selection(this.#place, this.#from, event.offsetX));
   }
 
   #end(event) {
@@ -162,7 +162,10 @@ export class ChartPanel {
     const reading = this.#reading;
     const at = this.#lines.map((line) => (reading === null ? line.x.length - 1 : nearest(line.x, reading)));
     if (reading === null || !this.#lines.length) this.overlay.replaceChildren();
-    else replace(this.overlay, cursor(this.#lines, this.#place, this.#lines[0].x[at[0]], at));
+    else {
+      const chosen = this.#from !== null && selection(this.#place, this.#from, this.#to);
+      replace(this.overlay, cursor(this.#lines, this.#place, this.#lines[0].x[at[0]], at), chosen);
+    }
     this.#showLegend(at);
     this.plot.setAttribute("aria-label", `${this.title}. Newest: ${this.#valuesText()}. ${KEYS}`);
   }

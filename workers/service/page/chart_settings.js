@@ -23,7 +23,7 @@ export class ChartSettings extends EventTarget {
   }
 
   get xLabel() {
-    return this.axis === "step" ? "outer step" : "seconds of training";
+    return this.axis === "step" ? "outer step" : "time of training";
   }
 
   xText(value) {

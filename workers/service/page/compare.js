@@ -22,7 +22,7 @@ export async function compareView({ main, route, signal, title }) {
   const kicker = element("p", { class: "kicker" }, "Two to eight runs");
   const head = element("div", { class: "view-head" },
     element("div", {}, kicker, element("h1", { tabindex: -1 }, "Compare runs")),
-    element("div", { class: "actions" }, copyButton("Copy link", () => location.href)));
+    element("div", { class: "actions" }, copyButton("Copy link", () => location.href, "")));
   replace(main, head, view.chooser(), view.problem, view.controls, view.panel.node, view.table);
   await view.choose(route.query.getAll("run"));
   return (route) => view.choose(route.query.getAll("run"));
@@ -37,7 +37,7 @@ class Comparison {
     this.signal = signal;
     this.metric = asked.get("metric") || "meta_loss";
     this.settings = new ChartSettings(asked);
-    this.panel = new ChartPanel(this.settings, { title: this.metric, level: 2 });
+    this.panel = new ChartPanel(this.settings, { title: this.metric, level: 2, height: 340 });
     this.controls = element("div", {});
     this.chips = element("ul", { class: "picked", "aria-label": "Runs that are compared" });
     this.problem = element("p", { class: "problem", role: "alert" });
@@ -53,7 +53,7 @@ class Comparison {
     if (this.signal.aborted) return;
     this.#runs = found.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
     const missing = wanted.filter((_, i) => found[i].status === "rejected");
-    setText(this.problem, missing.length ? `Not to be had: ${missing.join(", ")}.` : "");
+    setText(this.problem, missing.length ? `There is no run ${missing.join(", ")}.` : "");
     note({ run: this.#runs.map(({ id }) => id) });
     this.#showChosen();
     await this.#load();

@@ -4,7 +4,7 @@ import { announce } from "/static/announce.js";
 import { button, element } from "/static/dom.js";
 
 // A button that copies what `text()` gives, and says so.
-export function copyButton(label, text) {
+export function copyButton(label, text, style = "quiet") {
   const node = button(label, async () => {
     try {
       await copy(text());
@@ -14,7 +14,7 @@ export function copyButton(label, text) {
     }
     announce(node.textContent);
     setTimeout(() => (node.textContent = label), 1600);
-  }, { class: "quiet" });
+  }, { class: style });
   return node;
 }
 

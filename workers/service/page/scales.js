@@ -1,5 +1,8 @@
 // Where a value lies between the ends of an axis, and which values have a tick.
 
+const MINUTE = 60, HOUR = 3600, DAY = 86400;
+const TIMES = [1, 2, 5, 10, 30, ...[1, 2, 5, 10, 30].map((i) => i * MINUTE), ...[1, 2, 6, 12].map((i) => i * HOUR), ...[1, 2, 5, 10].map((i) => i * DAY)];
+
 // An axis from `low` to `high`, which are positive where it is logarithmic.
 export class Scale {
   constructor(low, high, log = false) {
@@ -22,6 +25,13 @@ export class Scale {
   ticks(number) {
     return this.log ? powers(this, number) : multiples(this, number);
   }
+
+  // The same of seconds, in whole minutes and hours.
+  timeTicks(number) {
+    const rough = (this.high - this.low) / number;
+    const step = TIMES.find((time) => time >= rough);
+    return rough < TIMES[0] || !step ? multiples(this, number) : all(this, step);
+  }
 }
 
 // A scale on which all finite values fit; linear where some are not positive.
@@ -38,10 +48,13 @@ export function around(values, log, margin = 0.05) {
   return new Scale(low - (low >= 0 && low < wider ? low : wider), high + wider);
 }
 
-function multiples({ low, high }, number) {
-  const rough = (high - low) / number;
+function multiples(scale, number) {
+  const rough = (scale.high - scale.low) / number;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9));
+  return all(scale, power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9)));
+}
+
+function all({ low, high }, step) {
   const values = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) {
     values.push(Number((i * step).toPrecision(12)));
