@@ -76,9 +76,15 @@ function nowhere({ main, title }) {
 
 function showError(error) {
   setTitle("Not shown");
-  const text = element("p", { class: "problem", role: "alert" }, error.message);
-  const again = button("Try again", () => (shown = null, showView()));
+  const text = element("p", { class: "problem unloaded", role: "alert" }, error.message);
+  const again = button("Try again", reload);
   replace(main, element("h1", { tabindex: -1 }, "This cannot be shown"), text, again);
+}
+
+function reload() {
+  shown?.leave.abort();
+  shown = null;
+  return showView();
 }
 
 function focusHeading() {
@@ -123,7 +129,7 @@ reachable.addEventListener("lost", () => {
   reachable.addEventListener("found", () => {
     clearInterval(timer);
     banner.textContent = "";
-    if (main.querySelector(":scope > .problem")) (shown = null), showView();
+    if (main.querySelector(".unloaded")) reload();
   }, { once: true });
 });
 

@@ -85,7 +85,7 @@ class RunView {
       await SECTIONS[chosen][1]({ run, service, body, signal, query, follow });
       if (!follows) follow({});
     } catch (error) {
-      if (!signal.aborted) replace(body, element("p", { class: "problem", role: "alert" }, error.message));
+      if (!signal.aborted) replace(body, element("p", { class: "problem unloaded", role: "alert" }, error.message));
     }
   }
 

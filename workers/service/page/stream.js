@@ -20,7 +20,7 @@ export async function follow({ runs = [], names = [], cursor = null, signal, on 
         if (event.kind === "open") return on.open?.();
         wait = FIRST_WAIT;
         place.id = event.id || place.id;
-        on[event.kind]?.(JSON.parse(event.data));
+        told(on[event.kind], event.data);
       });
     } catch (error) {
       if (error instanceof Refusal && error.status < 500 && error.status !== 429) break;
@@ -31,6 +31,15 @@ export async function follow({ runs = [], names = [], cursor = null, signal, on 
     wait = Math.min(2 * wait, LONGEST_WAIT);
   }
   say("idle");
+}
+
+// What goes wrong where an event is shown is no reason to connect anew.
+function told(act, data) {
+  try {
+    act?.(JSON.parse(data));
+  } catch (error) {
+    reportError(error);
+  }
 }
 
 // One connection, until it ends or says nothing for too long.
