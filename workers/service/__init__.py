@@ -1,0 +1,1 @@
+"""`metaopt serve`: the runs in a folder, seen and controlled over HTTP."""
