@@ -5,6 +5,7 @@ one above it, and none that is a link: what somebody puts into a run folder lead
 """
 
 import contextlib
+import datetime
 import errno
 import os
 import re
@@ -169,12 +170,20 @@ def _entry(name: str, found: os.stat_result) -> Entry | None:
 
 
 def _remote_entry(info: dict[str, Any]) -> Entry:
-    written = info.get("LastModified") or info.get("updated") or info.get("mtime")
-    written = info.get("last_modified", info.get("created")) if written is None else written
-    seconds = written.timestamp() if hasattr(written, "timestamp") else float(written or 0.0)
+    times = (
+        info.get(key) for key in ("LastModified", "last_modified", "updated", "mtime", "created")
+    )
+    seconds = _seconds(next((time for time in times if time is not None), 0.0))
     mark = f"{info.get('ETag') or info.get('etag')}-{seconds}-{info.get('size')}"
     name = info["name"].rstrip("/").rpartition("/")[2]
     return Entry(name, info["type"] == "directory", info.get("size") or 0, seconds, mark)
+
+
+def _seconds(time: Any) -> float:
+    """What file systems say of when something was written: a time, a text or a number."""
+    if isinstance(time, str):
+        time = datetime.datetime.fromisoformat(time)
+    return time.timestamp() if isinstance(time, datetime.datetime) else float(time)
 
 
 def _read_fully(file: int, start: int, length: int) -> bytes:

@@ -104,8 +104,13 @@ def derive(
         return Found(State.PENDING)
     if status is None:
         return _without_status(progress, look, now)
-    if status.state != "running":
+    if status.state in ENDED:
         return Found(ENDED[status.state], status.reason)
+    return _running(status, progress, look, now)
+
+
+def _running(status: Status, progress: Progress, look: Look, now: float) -> Found:
+    """Of a run that has not said that it ended."""
     fresh = now - status.heartbeat < OLD_HEARTBEAT
     if not fresh and not look.alive and not look.held:
         seconds = now - status.heartbeat
