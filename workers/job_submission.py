@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from workers.base_config import BaseConfig
 from workers.jobs import Jobs
 from workers.parcel import pack
 
@@ -20,7 +19,7 @@ class Begun(NamedTuple):
     """A run that begins."""
 
     command: Literal["train", "tune"]
-    settings: BaseConfig
+    config: str  # the text of its whole configuration
     folder: str  # of the run, on the cluster
 
     @property
@@ -66,7 +65,7 @@ def submit(
         folder = Path(path)
         left_out = pack(working_dir, folder) if working_dir else ()
         if isinstance(run, Begun):
-            (folder / CONFIGURATION).write_text(run.settings.to_toml(), encoding="utf-8")
+            (folder / CONFIGURATION).write_text(run.config, encoding="utf-8")
         takes_any = working_dir or isinstance(run, Begun)
         taken = jobs.submit(run.entrypoint, folder if takes_any else None, metadata, submission)
     return Submitted(taken, left_out)

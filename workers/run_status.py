@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from metaopt.checkpoint import replace_durably
+from metaopt.durable_files import replace_durably
 from taskset.errors import InputError
 from workers.pool import Pool
 

@@ -64,7 +64,7 @@ class Submit:
         """What the cluster starts."""
         if self.command is None:
             return Resumed(self.folder)
-        return Begun(self.command.name, self.command.settings, self.folder)
+        return Begun(self.command.name, self.command.settings.to_toml(), self.folder)
 
 
 def parse(arguments: Sequence[str], prog: str) -> Submit:

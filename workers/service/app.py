@@ -1,17 +1,28 @@
 """The service: its parts, put together."""
 
+import contextlib
 import hashlib
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from workers.service import page_files, problems, reads
+from workers.service import changes, offers, page_files, problems, reads
+from workers.service.archives import Archives
 from workers.service.audit import Audit
 from workers.service.backend import Backend
+from workers.service.control import Control
+from workers.service.desk import Desk
 from workers.service.files import open_root
 from workers.service.fleet import Fleet
-from workers.service.liveness import Liveness, LocalLiveness
+from workers.service.launcher import Launcher, LauncherLiveness
+from workers.service.launches import Launches
+from workers.service.liveness import LocalLiveness
+from workers.service.plans import Plans
+from workers.service.processes import ProcessLauncher
+from workers.service.ray_jobs import RayLauncher
 from workers.service.security import Guard
 from workers.service.settings import Settings
 from workers.service.store import Store
@@ -19,10 +30,12 @@ from workers.service.store import Store
 INDEXES = Path.home() / ".cache" / "metaopt" / "service"
 
 
-def build(settings: Settings, liveness: Liveness | None = None) -> FastAPI:
+def build(
+    settings: Settings, launcher: Launcher | None = None, desk: Desk | None = None
+) -> FastAPI:
     """The service as an ASGI application; its `state.backend` is what requests have to do with.
 
-    `liveness` knows of processes; by default those of this machine. Raises `InputError` when the
+    `launcher` starts runs; by default the one that `settings` names. Raises `InputError` when the
     root cannot be opened.
     """
     store = Store(open_root(settings.root))
@@ -33,10 +46,24 @@ def build(settings: Settings, liveness: Liveness | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=_lifespan,
     )
-    fleet = Fleet(store, liveness or LocalLiveness(store.files))
-    app.state.backend = Backend(settings, store, fleet, Audit(settings.root, index))
-    app.include_router(reads.router)
+    launcher = launcher or choose_launcher(settings)
+    local = LocalLiveness(store.files)
+    fleet = Fleet(store, LauncherLiveness(launcher, Launches(Path(settings.root)), local))
+    desk = desk or Desk()
+    app.state.backend = Backend(
+        settings=settings,
+        store=store,
+        fleet=fleet,
+        audit=Audit(settings.root, index),
+        desk=desk,
+        control=Control(settings, store, fleet, launcher, desk),
+        plans=Plans(price=settings.price, currency=settings.currency),
+        archives=Archives(settings.root),
+    )
+    for part in (reads, offers, changes):
+        app.include_router(part.router)
     page_files.install(app)
     problems.install(app)
 
@@ -45,6 +72,22 @@ def build(settings: Settings, liveness: Liveness | None = None) -> FastAPI:
         return {"status": "ok"}
 
     return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Has the desk ready before it is asked, and ends it."""
+    backend: Backend = app.state.backend
+    threading.Thread(target=backend.control.prepare, daemon=True).start()
+    yield
+    backend.desk.close()
+
+
+def choose_launcher(settings: Settings) -> Launcher:
+    """The launcher that `settings` names."""
+    if settings.launcher == "ray":
+        return RayLauncher(settings.root, settings.ray_address)
+    return ProcessLauncher(Path(settings.root))
 
 
 def guarded(app: FastAPI) -> ASGIApp:

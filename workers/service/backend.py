@@ -6,8 +6,12 @@ from typing import Annotated, cast
 from fastapi import Depends, Path, Request
 
 from metaopt.client.models import NAME
+from workers.service.archives import Archives
 from workers.service.audit import Audit
+from workers.service.control import Control
+from workers.service.desk import Desk
 from workers.service.fleet import Fleet
+from workers.service.plans import Plans
 from workers.service.problems import Refusal
 from workers.service.settings import Settings
 from workers.service.store import Store
@@ -21,6 +25,10 @@ class Backend:
     store: Store
     fleet: Fleet
     audit: Audit
+    desk: Desk
+    control: Control
+    plans: Plans
+    archives: Archives
 
 
 def _backend(request: Request) -> Backend:

@@ -5,31 +5,14 @@ is one that the service did not live to finish.
 """
 
 import contextlib
-import datetime
 import hashlib
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from metaopt.checkpoint import replace_durably
-from metaopt.client.models import Launch, Model, Name
-
-HIDDEN = ".service"
-
-
-class LaunchRecord(Model):
-    """A run that was asked for, and what runs it now."""
-
-    run: Name
-    command: Literal["train", "tune"]
-    launch: Launch  # who asked for the run first
-    asked: datetime.datetime  # when it was last asked to begin or to go on
-    key: str = ""  # hash of who asked and the idempotency key
-    body: str = ""  # hash of what was asked with that key
-    process_started: int | None = None  # of `launch.pid`, in clock ticks since the machine began
-    cancelled: str = ""  # why it never began, in one line
+from metaopt.durable_files import replace_durably
+from workers.service.store import LAUNCHES, SERVICE, LaunchFile
 
 
 def digest(*parts: str) -> str:
@@ -44,7 +27,7 @@ class Launches:
     """The launch records of the runs in a folder."""
 
     def __init__(self, root: Path):
-        self._folder = root / HIDDEN / "launches"
+        self._folder = root / SERVICE / LAUNCHES
 
     def config(self, run: str) -> Path:
         """Where the configuration is that a run begins with."""
@@ -54,21 +37,26 @@ class Launches:
         """Whether the run was asked for."""
         return self._path(run).exists()
 
-    def read(self, run: str) -> LaunchRecord | None:
+    def read(self, run: str) -> LaunchFile | None:
         """None where there is none that can be read."""
         return _read(self._path(run))
 
-    def all(self) -> Iterator[LaunchRecord]:
+    def all(self) -> Iterator[LaunchFile]:
         """All that can be read, in order of their names."""
         for path in sorted(self._folder.glob("*.json")):
             if record := _read(path):
                 yield record
 
-    def with_key(self, key: str) -> LaunchRecord | None:
+    def remove(self, run: str) -> None:
+        """Forgets a launch, of which nothing came."""
+        self._path(run).unlink(missing_ok=True)
+        self.config(run).unlink(missing_ok=True)
+
+    def with_key(self, key: str) -> LaunchFile | None:
         """The launch that was asked for with this hash of an idempotency key."""
         return next((record for record in self.all() if record.key == key), None)
 
-    def add(self, record: LaunchRecord, config: str) -> bool:
+    def add(self, record: LaunchFile, config: str) -> bool:
         """Writes a new one, whole or not at all; False where the name is taken, by whomever."""
         self._folder.mkdir(parents=True, exist_ok=True)
         mine = self._folder / f".{record.run}.{secrets.token_hex(8)}"
@@ -82,7 +70,7 @@ class Launches:
             mine.unlink(missing_ok=True)
         return False
 
-    def replace(self, record: LaunchRecord) -> None:
+    def replace(self, record: LaunchFile) -> None:
         """Writes what is known now."""
         replace_durably(self._path(record.run), record.model_dump_json().encode())
 
@@ -90,8 +78,8 @@ class Launches:
         return self._folder / f"{run}.json"
 
 
-def _read(path: Path) -> LaunchRecord | None:
+def _read(path: Path) -> LaunchFile | None:
     try:
-        return LaunchRecord.model_validate_json(path.read_bytes())
+        return LaunchFile.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None

@@ -10,7 +10,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from metaopt.client.models import ConfigField, Value
 from taskset.errors import InputError
@@ -18,6 +18,7 @@ from workers import run_folder, strict_toml
 from workers.base_config import BaseConfig
 from workers.config import RunConfig
 from workers.service.field_help import comments
+from workers.service.resolved import BadOverrides, Limits
 from workers.tune_config import TuneConfig
 
 # Keys that no request may set, and why.
@@ -38,20 +39,6 @@ KEY = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,5}", re.ASCII)
 TYPES: dict[Any, Any] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
-class BadOverrides(InputError):
-    """What is wrong with overrides: one line, and the keys that it is about."""
-
-    def __init__(self, message: str, keys: tuple[str, ...] = ()):
-        super().__init__(message)
-        self.keys = keys
-
-
-class Limits(NamedTuple):
-    """What the service allows of any run."""
-
-    max_workers: int = 64
-
-
 def command_of(config: str) -> Literal["train", "tune"]:
     """The command that runs the configuration with this text."""
     return "tune" if run_folder.is_tuning(config.encode()) else "train"
@@ -61,13 +48,13 @@ def resolve(config: str, overrides: Mapping[str, Value], limits: Limits = Limits
     """The configuration with the text `config`, changed by `overrides`, values by dotted key.
 
     A `kind` that is changed leaves out those keys that the new kind does not have. Raises
-    `BadOverrides` for a key that is unknown or refused, a value that does not fit, and for more workers
-    than `limits` allows; also where `config` itself names code of the user's own.
+    `BadOverrides` for a key that is unknown or refused, a value that does not fit, and for more
+    workers than `limits` allows; also where `config` itself names code of the user's own.
     """
-    for key, value in overrides.items():
-        _check(key, value)
     if len(overrides) > MAX_OVERRIDES:
         raise BadOverrides(f"{len(overrides)} overrides are given; at most {MAX_OVERRIDES} may be")
+    for key, value in overrides.items():
+        _check(key, value)
     cls = TuneConfig if command_of(config) == "tune" else RunConfig
     try:
         table = tomllib.loads(config)

@@ -1,21 +1,22 @@
 """Runs as processes of this machine, each in a session of its own: they outlive the service."""
 
-import dataclasses
+import contextlib
+import datetime
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
-from workers.base_config import BaseConfig
-from workers.service.launcher import TAIL_BYTES, Launcher, Life, Liveness, Unreachable
-from workers.service.launches import HIDDEN, Launches, LaunchRecord
+from workers.service.children import COMMAND, environment
+from workers.service.launcher import TAIL_BYTES, Launcher, Unreachable
+from workers.service.launches import Launches
+from workers.service.store import SERVICE, LaunchFile
 
-COMMAND = (sys.executable, "-m", "workers.cli")
+LOGS = "logs"
+SURE_SECONDS = 30.0  # after which a process that is not there does not come any more
 STARTED = 19  # index of the start time in /proc/PID/stat, after the name
-SECRETS = ("METAOPT_SERVICE_TOKEN", "METAOPT_SERVICE_TOKENS")  # which a run has no use for
 
 
 class ProcessLauncher(Launcher):
@@ -26,38 +27,28 @@ class ProcessLauncher(Launcher):
     def __init__(self, root: Path):
         self._root = root.absolute()
         self._launches = Launches(self._root)
-        self._logs = self._root / HIDDEN / "logs"
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
-        self._lock = threading.Lock()
+        self._logs = self._root / SERVICE / LOGS
+        self._never: set[tuple[str, datetime.datetime]] = set()  # launches that nothing came of
 
-    def placed(self, settings: BaseConfig) -> BaseConfig:
-        """In processes of this machine, or in the one that learns where the recipe says so."""
-        if settings.workers.pool != "ray":
-            return settings
-        workers = dataclasses.replace(settings.workers, pool="process")
-        return dataclasses.replace(settings, workers=workers)
-
-    def prepared(self, record: LaunchRecord) -> LaunchRecord:
+    def prepared(self, record: LaunchFile) -> LaunchFile:
         return _with_process(record, None)
 
-    def begin(self, record: LaunchRecord, settings: BaseConfig) -> LaunchRecord:
-        del settings  # it is in the file
-        config = str(self._launches.config(record.run))
-        return self._spawn(record, [record.command, "--config", config, *self._mark(record)])
+    def begin(self, record: LaunchFile, config: str) -> LaunchFile:
+        del config  # it is in a file
+        file = str(self._launches.config(record.run))
+        return self._spawn(record, [record.command, "--config", file, *self._mark(record)])
 
-    def go_on(self, record: LaunchRecord, num_steps: int | None) -> LaunchRecord:
+    def go_on(self, record: LaunchFile, num_steps: int | None) -> LaunchFile:
         steps = [] if num_steps is None else ["--learner.num-steps", str(num_steps)]
         return self._spawn(record, [record.command, *steps, *self._mark(record, "--resume")])
 
-    def liveness(self, record: LaunchRecord) -> Liveness:
-        self._reap()
-        pid = self._pid(record)
-        if pid is not None:
-            return Liveness(Life.ALIVE)
-        was_there = record.launch.pid is not None
-        return Liveness(Life.ENDED if was_there else Life.NEVER, self.last_line(record))
+    def is_there(self, record: LaunchFile) -> bool:
+        return self._pid(record) is not None
 
-    def stop(self, record: LaunchRecord) -> bool:
+    def began(self, record: LaunchFile) -> bool:
+        return record.launch.pid is not None or self._unrecorded(record) is not None
+
+    def stop(self, record: LaunchFile) -> bool:
         pid = self._pid(record)
         if pid is None:
             return False
@@ -73,9 +64,11 @@ class ProcessLauncher(Launcher):
             return False
         finally:
             os.close(handle)
+        with contextlib.suppress(OSError), self._log(record).open("a") as log:
+            log.write("metaopt: asked to stop\n")  # the reason of one that had not begun yet
         return True
 
-    def log(self, record: LaunchRecord) -> str:
+    def log(self, record: LaunchFile) -> str:
         try:
             with self._log(record).open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
@@ -83,40 +76,34 @@ class ProcessLauncher(Launcher):
         except OSError:
             return ""
 
-    def _spawn(self, record: LaunchRecord, arguments: list[str]) -> LaunchRecord:
-        self._reap()
-        self._logs.mkdir(parents=True, exist_ok=True)
-        environment = {k: v for k, v in os.environ.items() if k not in SECRETS}
+    def _spawn(self, record: LaunchFile, arguments: list[str]) -> LaunchFile:
         try:
+            self._logs.mkdir(parents=True, exist_ok=True)
             with self._log(record).open("ab") as log:
                 child = subprocess.Popen(
                     [*COMMAND, *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=environment,
+                    env=environment(),
                     start_new_session=True,
                 )
         except OSError as error:
             raise Unreachable(f"no process can be started: {error.strerror}") from error
-        with self._lock:
-            self._children[child.pid] = child
-        return _with_process(record, child.pid)
+        known = _with_process(record, child.pid)
+        threading.Thread(target=child.wait, daemon=True).start()  # or it would end as a zombie
+        return known
 
-    def _reap(self) -> None:
-        """Takes note of children that have ended, which are zombies until then."""
-        with self._lock:
-            for pid in [pid for pid, child in self._children.items() if child.poll() is not None]:
-                del self._children[pid]
-
-    def _pid(self, record: LaunchRecord) -> int | None:
+    def _pid(self, record: LaunchFile) -> int | None:
         """The process of a launch; also of one that the service did not live to write down."""
         pid = record.launch.pid
         if pid is None:
-            return next(self._unrecorded(record), None)
+            return self._unrecorded(record)
         return pid if started(pid) == record.process_started else None
 
-    def _unrecorded(self, record: LaunchRecord) -> Iterator[int]:
+    def _unrecorded(self, record: LaunchFile) -> int | None:
+        if (record.run, record.launch.at) in self._never:
+            return None
         marks = [self._mark(record), self._mark(record, "--resume")]
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -124,13 +111,16 @@ class ProcessLauncher(Launcher):
             except OSError:
                 continue
             if words[-2:] in marks and started(int(folder.name)) is not None:
-                yield int(folder.name)
+                return int(folder.name)
+        if time.time() - record.launch.at.timestamp() > SURE_SECONDS:
+            self._never.add((record.run, record.launch.at))
+        return None
 
-    def _mark(self, record: LaunchRecord, flag: str = "--out") -> list[str]:
+    def _mark(self, record: LaunchFile, flag: str = "--out") -> list[str]:
         """The last arguments of the process, by which it is found again."""
         return [flag, str(self._root / record.run)]
 
-    def _log(self, record: LaunchRecord) -> Path:
+    def _log(self, record: LaunchFile) -> Path:
         return self._logs / f"{record.run}.log"
 
 
@@ -143,7 +133,7 @@ def started(pid: int) -> int | None:
     return None if fields[0] in ("Z", "X") else int(fields[STARTED])
 
 
-def _with_process(record: LaunchRecord, pid: int | None) -> LaunchRecord:
+def _with_process(record: LaunchFile, pid: int | None) -> LaunchFile:
     launch = record.launch.model_copy(update={"pid": pid, "submission": None})
     ticks = None if pid is None else started(pid)
     return record.model_copy(update={"launch": launch, "process_started": ticks})

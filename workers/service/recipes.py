@@ -10,8 +10,9 @@ from pathlib import Path
 
 import workers
 from metaopt.client.models import NAME, Recipe
-from taskset.errors import InputError, unknown_name
+from taskset.errors import InputError
 from workers.service import overrides
+from workers.service.resolved import Limits
 
 PACKAGED = Path(__file__).with_name("recipes")  # where the wheel has them
 
@@ -21,26 +22,15 @@ def bundled() -> Path:
     return PACKAGED if PACKAGED.is_dir() else Path(workers.__file__).parents[1] / "recipes"
 
 
-class Recipes:
-    """The recipes in a folder, as they are when it is made."""
+def read(folder: Path | None = None) -> list[Recipe]:
+    """The recipes in a folder, by default `bundled()`, in order of their names.
 
-    def __init__(self, folder: Path | None = None):
-        """Raises `InputError` for a folder that is not there, and a recipe that cannot be used."""
-        folder = folder or bundled()
-        if not folder.is_dir():
-            raise InputError(f"--recipes {folder} is not a folder; give one of TOML files")
-        found = [_recipe(path) for path in sorted(folder.glob("*.toml"))]
-        self._by_name = {recipe.name: recipe for recipe in found}
-
-    def all(self) -> list[Recipe]:
-        """By name."""
-        return list(self._by_name.values())
-
-    def one(self, name: str) -> Recipe:
-        """Raises `InputError`, with the nearest name, when there is none."""
-        if name not in self._by_name:
-            raise unknown_name("recipe", name, self._by_name)
-        return self._by_name[name]
+    Raises `InputError` for a folder that is not there, and a recipe that cannot be used.
+    """
+    folder = folder or bundled()
+    if not folder.is_dir():
+        raise InputError(f"--recipes {folder} is not a folder; give one of TOML files")
+    return [_recipe(path) for path in sorted(folder.glob("*.toml"))]
 
 
 def _recipe(path: Path) -> Recipe:
@@ -49,7 +39,7 @@ def _recipe(path: Path) -> Recipe:
     try:
         config = path.read_text(encoding="utf-8")
         tomllib.loads(config)
-        resolved = overrides.resolve(config, {}, overrides.Limits(max_workers=2**31))
+        resolved = overrides.resolve(config, {}, Limits(max_workers=2**31))
     except (OSError, ValueError) as error:  # InputError is a ValueError
         raise InputError(f"recipe {path}: {error}") from error
     title = _first_sentence(config) or path.stem

@@ -9,7 +9,7 @@ They are the truth: all else that the service knows can be found anew from them.
 import datetime
 import json
 import tomllib
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -28,9 +28,12 @@ MAX_WORKERS = 4 * 2**20
 class LaunchFile(Model):
     """What the service was asked for, written before the run's process or job is started."""
 
-    launch: Launch
-    key: str | None = None  # Idempotency-Key
+    launch: Launch  # `at` is when the run was last asked to begin or to go on
+    run: str = ""
+    command: Literal["train", "tune"] = "train"
+    key: str | None = None  # SHA-256 of who asked and the Idempotency-Key
     body: str = ""  # SHA-256 of the request's body
+    process_started: int | None = None  # of `launch.pid`, in clock ticks since the machine began
 
 
 class Config(NamedTuple):
