@@ -41,6 +41,7 @@ COMMANDS = {
     "runs list": Entry("runs", "RunsList", "list the runs in a folder, and what became of them"),
     "runs scale": Entry("runs", "RunsScale", "let a run go on with fewer workers, or more again"),
     "runs download": Entry("runs", "RunsDownload", "copy a run at a URL into a folder"),
+    "serve": Entry("serve", "Serve", "see and control runs from a browser and over HTTP"),
     "doctor": Entry("doctor", "Doctor", "check this machine, and a small run from end to end"),
     "evaluate": Entry("evaluate", "Evaluate", "compare it with tuned baselines on held-out tasks"),
     "report": Entry("report", "Report", "make the page of an evaluation over a suite"),

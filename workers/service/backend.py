@@ -1,0 +1,53 @@
+"""What requests have to do with, and how their functions get at it."""
+
+import dataclasses
+from typing import Annotated, cast
+
+from fastapi import Depends, Path, Request
+
+from metaopt.client.models import NAME
+from workers.service.archives import Archives
+from workers.service.audit import Audit
+from workers.service.control import Control
+from workers.service.desk import Desk
+from workers.service.fleet import Fleet
+from workers.service.plans import Plans
+from workers.service.problems import Refusal
+from workers.service.settings import Settings
+from workers.service.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """The parts of a service."""
+
+    settings: Settings
+    store: Store
+    fleet: Fleet
+    audit: Audit
+    desk: Desk
+    control: Control
+    plans: Plans
+    archives: Archives
+
+
+def _backend(request: Request) -> Backend:
+    return cast(Backend, request.app.state.backend)
+
+
+def _user(request: Request) -> str:
+    return request.state.user
+
+
+Parts = Annotated[Backend, Depends(_backend)]
+User = Annotated[str, Depends(_user)]  # who asks
+RunName = Annotated[str, Path(pattern=NAME)]
+
+
+def _existing(run: RunName, parts: Parts) -> str:
+    if run not in parts.fleet:
+        raise Refusal(404, f"there is no run {run!r}")
+    return run
+
+
+ExistingRun = Annotated[str, Depends(_existing)]  # of the path; 404 when there is none

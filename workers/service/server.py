@@ -1,0 +1,40 @@
+"""uvicorn around the service."""
+
+import socket
+
+import uvicorn
+
+from taskset.errors import InputError
+from workers.service.app import build, guarded
+from workers.service.settings import Settings
+
+MAX_HEAD = 32 * 1024  # bytes of request line and headers that are read at all
+GRACE_SECONDS = 10  # that requests have to end in when the service is asked to
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT. Raises `InputError` when it cannot listen."""
+    listening = _listen(settings)
+    config = uvicorn.Config(
+        guarded(build(settings)),
+        h11_max_incomplete_event_size=MAX_HEAD,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+        log_config=None,
+        access_log=False,
+        ws="none",
+    )
+    host, port = listening.getsockname()[:2]
+    print(f"metaopt serves {settings.root} at http://{host}:{port}", flush=True)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=256)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "give another --port, or 0 for any free one"
+        ) from error
