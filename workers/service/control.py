@@ -10,7 +10,9 @@ import datetime
 import platform
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from metaopt.client.models import (
     Launch,
@@ -33,6 +35,8 @@ from workers.service.resolved import BadOverrides, Limits, Resolved
 from workers.service.settings import Settings
 from workers.service.states import parse_status
 from workers.service.store import LaunchFile, Store
+
+Answer = TypeVar("Answer")
 
 TRAINS = (State.PENDING, State.RUNNING, State.STALLED)
 MAX_SNIPPETS = 4096
@@ -75,10 +79,18 @@ class Control:
 
     def resolve(self, request: PlanRequest) -> Resolved:
         """The run that is asked for. Raises `Refusal`, 422, with the keys that it is about."""
+        return self._changed(request, questions.resolve, self._launcher.kind)
+
+    def form(self, request: PlanRequest) -> Recipe:
+        """What may be set in the run that is asked for. Raises `Refusal` as `resolve` does."""
+        name = request.recipe or request.clone_of or ""
+        return self._changed(request, questions.form, name)
+
+    def _changed(self, request: PlanRequest, question: Callable[..., Answer], last: str) -> Answer:
         limits = Limits(self._settings.max_workers)
         config, changes = self._config(request), dict(request.overrides)
         try:
-            return self._desk.ask(questions.resolve, config, changes, limits, self._launcher.kind)
+            return self._desk.ask(question, config, changes, limits, last)
         except BadOverrides as error:
             raise Refusal(422, str(error), [f"{key}: {error}" for key in error.keys]) from error
 

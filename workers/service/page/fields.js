@@ -5,20 +5,27 @@ import { element, setText } from "/static/dom.js";
 export class Fields {
   #inputs = new Map(); // by key
 
-  // `fields` as in `Recipe`; `changed()` is called after every change.
-  constructor(fields, changed) {
-    this.changed = changed;
-    this.count = element("span", { class: "note", role: "status" });
-    const search = element("input", { type: "search", "aria-label": "Filter settings", placeholder: "Filter settings", oninput: () => this.#filter(search.value) });
-    this.groups = grouped(fields).map(([table, members]) => this.#group(table, members));
-    this.node = element("div", {}, search, this.groups.map(({ node }) => node));
-    this.#showCount();
+  // `fields` as in `Recipe`. `changed()` is called after every change, and `kindChanged(key)` after
+  // that of a kind. `before` are {overrides, open}, of the fields in whose place these come.
+  constructor(fields, { changed, kindChanged, before = { overrides: {}, open: null } }) {
+    this.given = before.overrides;
+    this.groups = grouped(fields).map(([table, members]) => {
+      const open = before.open?.get(table) ?? table.split(".").length === 1;
+      return this.#group(table, members, open, changed, kindChanged);
+    });
+    this.node = element("div", {}, this.groups.map(({ node }) => node));
+    this.#showCounts();
   }
 
   // What differs from the recipe, by key.
   overrides() {
     const differing = [...this.#inputs.values()].filter((input) => input.differs());
-    return Object.fromEntries(differing.map((input) => [input.field.key, input.value()]));
+    return { ...this.given, ...Object.fromEntries(differing.map((input) => [input.field.key, input.value()])) };
+  }
+
+  // Which tables are unfolded.
+  open() {
+    return new Map(this.groups.map(({ table, node }) => [table, node.open]));
   }
 
   // Shows lines that begin with a key beside its field, and returns the others.
@@ -27,27 +34,23 @@ export class Fields {
     const rest = [];
     for (const line of lines) {
       const input = this.#inputs.get(keyOf(line, this.#inputs));
-      if (input) input.refuse(line);
+      if (input) input.refuse(line.replace(`${input.field.key}: `, ""));
       else rest.push(line);
     }
     for (const group of this.groups) if (group.members.some((input) => input.refused)) group.node.open = true;
     return rest;
   }
 
+  focus(key) {
+    this.#inputs.get(key)?.control.focus();
+  }
+
   focusRefused() {
     [...this.#inputs.values()].find((input) => input.refused)?.control.focus();
   }
 
-  #group(table, fields) {
-    const members = fields.map((field) => new Field(field, () => (this.#showCount(), this.changed())));
-    for (const input of members) this.#inputs.set(input.field.key, input);
-    const badge = element("span", { class: "note" });
-    const summary = element("summary", {}, element("h2", {}, table || "run"), badge);
-    const node = element("details", { class: "group", open: !table || table.split(".").length === 1 }, summary, members.map(({ node }) => node));
-    return { node, members, badge };
-  }
-
-  #filter(text) {
+  // Shows those that have the text in their name or help.
+  filter(text) {
     const wanted = text.trim().toLowerCase();
     for (const { node, members } of this.groups) {
       for (const { field, node } of members) {
@@ -58,32 +61,42 @@ export class Fields {
     }
   }
 
-  #showCount() {
-    let total = 0;
+  #group(table, fields, open, changed, kindChanged) {
+    const members = fields.map((field) => new Field(field, field.key in this.given, () => {
+      this.#showCounts();
+      if (field.key.endsWith(".kind")) kindChanged(field.key);
+      else changed();
+    }));
+    for (const input of members) this.#inputs.set(input.field.key, input);
+    const badge = element("span", { class: "note" });
+    const summary = element("summary", {}, element("h2", {}, table || "run"), badge);
+    const node = element("details", { class: "group", open }, summary, members.map(({ node }) => node));
+    return { table, node, members, badge };
+  }
+
+  #showCounts() {
     for (const { members, badge } of this.groups || []) {
-      const size = members.filter((input) => input.differs()).length;
+      const size = members.filter((input) => input.isChanged()).length;
       setText(badge, size ? `${size} changed` : "");
-      total += size;
     }
-    setText(this.count, total ? `${total} changed` : "as in the recipe");
   }
 }
 
 // One key: its input, its help, whether it was changed and why it was refused.
 class Field {
-  constructor(field, changed) {
-    this.field = field;
+  constructor(field, given, changed) {
+    Object.assign(this, { field, given });
     const id = `field-${field.key}`;
     this.control = controlOf(field, id);
     this.problem = element("small", { id: `${id}-problem`, class: "problem" });
     const short = field.key.split(".").at(-1);
-    const label = element("label", { for: id }, short, element("span", { class: "changed-mark", hidden: true }, "changed"));
+    const label = element("label", { for: id }, short, element("span", { class: "changed-mark", hidden: !given }, "changed"));
     this.mark = label.lastChild;
     const help = element("small", { id: `${id}-help` }, field.help);
     this.node = element("div", { class: "field" }, label, this.control, help, this.problem);
     this.control.setAttribute("aria-describedby", `${id}-help ${id}-problem`);
     this.control.addEventListener("input", () => {
-      this.mark.hidden = !this.differs();
+      this.mark.hidden = !this.isChanged();
       this.refuse("");
       changed();
     });
@@ -104,6 +117,10 @@ class Field {
     const value = this.value(), was = this.field.value;
     if (was === null) return value !== "" && value !== false && !(Array.isArray(value) && !value.length);
     return JSON.stringify(value) !== JSON.stringify(was);
+  }
+
+  isChanged() {
+    return this.given || this.differs();
   }
 
   refuse(line) {

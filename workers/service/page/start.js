@@ -1,7 +1,7 @@
 // Starts a run: choose, change, plan, start.
 
 import { announce } from "/static/announce.js";
-import { get, post, runPath } from "/static/api.js";
+import { get, post } from "/static/api.js";
 import { select } from "/static/chart_settings.js";
 import { element, replace, setText } from "/static/dom.js";
 import { Fields } from "/static/fields.js";
@@ -11,23 +11,26 @@ import { go } from "/static/router.js";
 export async function startView({ main, route, service, signal, title }) {
   const original = route.query.get("clone");
   const { recipes } = original ? { recipes: [] } : await get("/v1/recipes", signal);
-  const chosen = route.query.get("recipe") || recipes[0]?.name;
-  const recipe = await get(original ? `${runPath(original)}/recipe` : `/v1/recipes/${encodeURIComponent(chosen)}`, signal);
+  const recipe = recipes.find(({ name }) => name === route.query.get("recipe")) || recipes[0];
+  const source = original ? { clone_of: original } : { recipe: recipe?.name };
+  const { fields } = recipe || (await post("/v1/forms", source));
   title(original ? `Clone ${original}` : "Start a run");
-  const form = new StartForm(recipe, original ? { clone_of: original } : { recipe: recipe.name });
+  const form = new StartForm(fields, source);
   const heading = element("h1", { tabindex: -1 }, original ? `Clone ${original}` : "Start a run");
   const where = service.launcher === "ray" ? "As a job of the Ray cluster" : "As a process on the machine of the service";
-  const choices = Object.fromEntries(recipes.map(({ name, title }) => [name, title || name]));
+  const choices = Object.fromEntries(recipes.map(({ name }) => [name, name]));
   const choice = recipes.length > 0 && element("div", { class: "settings" }, select("Recipe", choices, recipe.name, (name) => go(["start"], { recipe: name })));
-  replace(main, element("p", { class: "kicker" }, where), heading, choice, form.node);
+  replace(main, element("p", { class: "kicker" }, where), heading, recipe && element("p", { class: "lead" }, recipe.title), choice, form.node);
 }
 
 class StartForm {
   #plan = null; // {request, key}: what was planned, and the key under which it is started
 
-  constructor(recipe, source) {
+  constructor(fields, source) {
     this.source = source;
-    this.fields = new Fields(recipe.fields, () => this.#changed());
+    this.fields = this.#fields(fields);
+    this.search = element("input", { type: "search", "aria-label": "Filter settings", placeholder: "Filter settings", oninput: () => this.fields.filter(this.search.value) });
+    this.count = element("span", { class: "note", role: "status" });
     this.name = element("input", { id: "run-name", autocomplete: "off", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,127}", oninput: () => this.#changed() });
     this.problem = element("div", { class: "problem", role: "alert", tabindex: -1 });
     this.place = element("section", { class: "plan", "aria-label": "Plan", tabindex: -1 });
@@ -43,9 +46,37 @@ class StartForm {
       element("label", { for: "run-name" }, "Name of the run"), this.name, element("small", {}, help));
     this.name.setAttribute("aria-describedby", "run-name-help");
     name.lastChild.id = "run-name-help";
-    const bar = element("div", { class: "actions sticky" }, this.planButton, this.fields.count, this.status);
+    const bar = element("div", { class: "actions sticky" }, this.planButton, this.count, this.status);
+    this.#showCount();
     return element("form", { class: "start", novalidate: true, onsubmit: (event) => this.#askPlan(event) },
-      name, this.problem, this.fields.node, bar, this.place);
+      name, this.problem, this.search, this.fields.node, bar, this.place);
+  }
+
+  #fields(fields, before) {
+    return new Fields(fields, { changed: () => this.#changed(), kindChanged: (key) => this.#changeKind(key), before });
+  }
+
+  // Another kind has other keys: the service says which.
+  async #changeKind(key) {
+    const table = key.slice(0, -"kind".length);
+    const kept = Object.entries(this.fields.overrides()).filter(([other]) => other === key || !other.startsWith(table));
+    const overrides = Object.fromEntries(kept);
+    try {
+      const { fields } = await post("/v1/forms", { ...this.source, overrides });
+      const old = this.fields;
+      this.fields = this.#fields(fields, { overrides, open: old.open() });
+      old.node.replaceWith(this.fields.node);
+      this.fields.filter(this.search.value);
+      this.fields.focus(key);
+      this.#changed();
+    } catch (error) {
+      this.#show(error);
+    }
+  }
+
+  #showCount() {
+    const size = Object.keys(this.fields.overrides()).length;
+    setText(this.count, size ? `${size} changed` : "Nothing is changed");
   }
 
   async #askPlan(event) {
@@ -90,13 +121,16 @@ class StartForm {
       this.fields.refuse([]);
       return this.problem.replaceChildren();
     }
-    const rest = this.fields.refuse([...new Set([...(error.errors || []), error.message])]);
+    const errors = error.errors || [];
+    const whole = errors.some((line) => line.endsWith(error.message)) ? [] : [error.message];
+    const rest = this.fields.refuse([...errors, ...whole]);
     replace(this.problem, rest.map((line) => element("p", {}, line)));
     if (rest.length) this.problem.focus();
     else this.fields.focusRefused();
   }
 
   #changed() {
+    this.#showCount();
     if (!this.#plan) return;
     const request = JSON.stringify({ ...this.source, overrides: this.fields.overrides() });
     if (request === this.#plan.request) return void (this.#plan.key = randomKey());
