@@ -71,6 +71,7 @@ export class ChartPanel {
 
   #line({ name, style, series }, log) {
     const { axis, smoothing, band } = this.settings;
+    series = ofWhatIsKnown(series);
     const x = axis === "step" ? series.step : series.seconds;
     const extremes = band && { low: series.min.map(positiveIf(log)), high: series.max.map(positiveIf(log)) };
     return { name, style, x, y: smoothed(series.mean, smoothing, log), ...extremes };
@@ -219,6 +220,13 @@ export function nearest(values, value) {
     else high = middle;
   }
   return low > 0 && value - values[low - 1] < values[low] - value ? low - 1 : low;
+}
+
+// What is measured now and then has a line through what there is; otherwise a gap is a gap.
+function ofWhatIsKnown(series) {
+  const known = series.mean.map((value) => value !== null);
+  if (known.filter(Boolean).length > known.length / 2) return series;
+  return Object.fromEntries(Object.entries(series).map(([key, values]) => [key, values.filter((_, i) => known[i])]));
 }
 
 function positiveIf(log) {

@@ -13,11 +13,12 @@ const MOST_LINES = 8; // in a chart
 // What a chart shows: names of metrics, or the beginning of names that share it.
 const CHARTS = [
   { title: "Meta-loss", names: { meta_loss: "meta-loss" }, note: "Mean over the estimates of an outer step." },
-  { title: "Meta-loss by task", under: "tasks/", after: "/meta_loss", note: "Of the estimates on each task." },
+  { title: "Meta-loss by task family", under: "families/", after: "/meta_loss", least: 2, note: "Mean over the estimates on its tasks." },
   {
-    title: "Normalised meta-loss", under: "tasks/", after: "/meta_loss", relative: true,
-    note: "Over the first that is shown, so that tasks can be compared.",
+    title: "Normalised meta-loss", under: "families/", after: "/meta_loss", relative: true,
+    note: "Over the first that is shown, so that families can be compared.",
   },
+  { title: "Meta-loss by task", under: "tasks/", after: "/meta_loss", least: 2, note: "At most eight of them; all families are under Tasks." },
   {
     title: "Validation", names: { "validation/score": "score", "validation/best": "best so far" },
     note: "Lower is better; the best checkpoint is exported.",
@@ -38,7 +39,7 @@ const CHARTS = [
 
 export async function curvesSection({ run, body, signal, query: asked, follow }) {
   const section = new CurvesSection(run, signal, asked, follow);
-  replace(body, section.settings.node, section.grid);
+  replace(body, section.settings.node, section.empty, section.grid);
   await section.follow();
 }
 
@@ -47,12 +48,14 @@ class CurvesSection {
     Object.assign(this, { run, signal, stream: follow });
     this.curves = new Curves();
     this.settings = new ChartSettings(asked);
-    this.charts = CHARTS.map((chart) => ({ ...chart, lines: linesOf(chart, run.metrics) }))
-      .filter(({ lines, relative }) => lines.length > (relative ? 1 : 0));
     this.other = asked.get("metric");
-    this.panels = this.charts.map((chart) => new ChartPanel(this.settings, { ...chart, log: !chart.linear }));
+    this.panels = CHARTS.map((chart) => new ChartPanel(this.settings, { ...chart, log: !chart.linear }));
     this.otherPanel = new ChartPanel(this.settings, { title: "Another metric" });
-    this.grid = element("div", { class: "panels" }, this.panels.map(({ node }) => node), this.#another());
+    this.choice = element("div", {});
+    const another = element("div", { class: "another-metric" }, this.choice, this.otherPanel.node);
+    this.empty = element("p", { class: "empty" }, "No outer step has been made yet.");
+    this.grid = element("div", { class: "panels" }, this.panels.map(({ node }) => node), another);
+    this.#take(run);
     this.settings.addEventListener("look", () => this.draw());
     this.settings.addEventListener("zoom", () => this.load().catch(() => {}));
   }
@@ -77,6 +80,8 @@ class CurvesSection {
     const on = {
       metrics: (update) => update.run === this.run.id && this.append(update),
       rewind: ({ run, step }) => run === this.run.id && this.rewind(step),
+      run: ({ step }) => step > 2 * this.lookedAt && this.#lookAgain(),
+      event: (event) => this.#isOfUnknown(event) && this.#lookAgain(),
     };
     this.stream({ names: this.names, cursor, on });
   }
@@ -94,6 +99,7 @@ class CurvesSection {
   }
 
   draw() {
+    this.empty.hidden = this.run.metrics.length > 0;
     this.charts.forEach(({ lines, relative }, i) => {
       const shown = lines.map(([name, label], style) => ({ name: label, style, series: this.curves.get(name) }));
       this.panels[i].show(relative ? shown.map(overFirst) : shown);
@@ -102,15 +108,43 @@ class CurvesSection {
     this.otherPanel.show(series ? [{ name: this.other, style: 1, series }] : []);
   }
 
+  // What can be shown of a run as it is now.
+  #take(run) {
+    this.run.metrics = run.metrics;
+    this.lookedAt = run.step;
+    this.charts = CHARTS.map((chart) => {
+      const lines = linesOf(chart, run.metrics);
+      return { ...chart, lines: lines.length < (chart.least || 1) ? [] : lines };
+    });
+    replace(this.choice, run.metrics.length > 0 && this.#another());
+  }
+
+  // Metrics come to be while a run goes on: with the first step, validation or loss.
+  async #lookAgain() {
+    this.lookedAt = Infinity; // until it is known
+    const run = await get(runPath(this.run.id), this.signal).catch(() => null);
+    if (!run) return void (this.lookedAt = this.run.step);
+    const known = this.names.join("\n");
+    if (this.choice.contains(document.activeElement)) this.lookedAt = run.step;
+    else this.#take(run);
+    if (this.names.join("\n") !== known) await this.follow().catch(() => {});
+  }
+
+  #isOfUnknown({ run, kind, cause }) {
+    const name = { loss: `dropped/${cause}`, validation: "validation/score" }[kind];
+    return run === this.run.id && name && this.lookedAt < Infinity && !this.run.metrics.includes(name);
+  }
+
   #another() {
-    const choices = Object.fromEntries([["", "choose a metric"], ...[...this.run.metrics].sort().map((name) => [name, name])]);
+    const names = [...this.run.metrics].sort();
+    const choices = Object.fromEntries([["", "choose a metric"], ...names.map((name) => [name, name])]);
     const control = select("Another metric", choices, this.other || "", (name) => {
       this.other = name || null;
       note({ metric: this.other });
       this.follow().catch(() => {});
     });
     control.classList.add("another");
-    return element("div", { class: "another-metric" }, control, this.otherPanel.node);
+    return control;
   }
 }
 

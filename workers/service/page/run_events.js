@@ -46,11 +46,16 @@ class Events {
     this.#next = page.next;
     this.list.append(...page.events.filter((event) => this.#isNew(event)).map(entry));
     this.more.hidden = page.next === null;
-    replace(this.counts, lostTable(page.counts));
+    this.lost = page.counts;
+    replace(this.counts, lostTable(this.lost));
     if (!this.list.children.length) this.list.append(element("li", { class: "empty" }, "Nothing happened."));
   }
 
   add(event) {
+    if (event.kind === "loss" && !this.known.has(event.id)) {
+      this.lost = { ...this.lost, [event.cause]: (this.lost[event.cause] || 0) + 1 };
+      replace(this.counts, lostTable(this.lost));
+    }
     if ((this.kind && event.kind !== this.kind) || !this.#isNew(event)) return;
     this.list.querySelector(".empty")?.remove();
     this.list.prepend(entry(event));

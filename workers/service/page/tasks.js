@@ -72,14 +72,21 @@ async function familySection(place, { family, about, data_sets: dataSets }, seed
 function card({ task, configuration, num_parameters: size, thumbnail }, signal) {
   const picture = element("img", { alt: "", width: 160, height: 120 });
   showPicture(picture, thumbnail, signal);
-  const settings = Object.entries(configuration).map(([key, value]) => {
-    return element("div", {}, element("dt", {}, key), element("dd", {}, typeof value === "string" ? value : JSON.stringify(value)));
-  });
   return element("li", { class: "card" }, picture,
     element("h3", {}, task),
     element("p", { class: "note" }, `${count(size)} parameters`),
-    element("details", {}, element("summary", {}, "Configuration", element("span", { class: "unseen" }, ` of ${task}`)), element("dl", { class: "pairs" }, settings)),
+    element("details", {}, element("summary", {}, "Configuration", element("span", { class: "unseen" }, ` of ${task}`)), pairs(configuration)),
     labelled(copyButton("Copy name", () => task), `Copy name of ${task}`));
+}
+
+// Tables in it stand below their names.
+function pairs(configuration) {
+  const rows = Object.entries(configuration).map(([key, value]) => {
+    const isTable = value !== null && typeof value === "object" && !Array.isArray(value);
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    return element("div", { class: isTable ? "table" : null }, element("dt", {}, key), element("dd", {}, isTable ? pairs(value) : text));
+  });
+  return element("dl", { class: "pairs" }, rows);
 }
 
 function labelled(node, label) {
