@@ -8,7 +8,9 @@ from fastapi import Depends, Path, Request
 from metaopt.client.models import NAME
 from workers.service.audit import Audit
 from workers.service.fleet import Fleet
-from workers.service.problems import Refusal
+from workers.service.hub import Hub
+from workers.service.ingest import Ingest
+from workers.service.observed import Measures
 from workers.service.settings import Settings
 from workers.service.store import Store
 
@@ -21,13 +23,16 @@ class Backend:
     store: Store
     fleet: Fleet
     audit: Audit
+    ingest: Ingest
+    hub: Hub
+    measures: Measures
 
 
-def _backend(request: Request) -> Backend:
+async def _backend(request: Request) -> Backend:
     return cast(Backend, request.app.state.backend)
 
 
-def _user(request: Request) -> str:
+async def _user(request: Request) -> str:
     return request.state.user
 
 
@@ -36,9 +41,8 @@ User = Annotated[str, Depends(_user)]  # who asks
 RunName = Annotated[str, Path(pattern=NAME)]
 
 
-def _existing(run: RunName, parts: Parts) -> str:
-    if run not in parts.fleet:
-        raise Refusal(404, f"there is no run {run!r}")
+async def _existing(run: RunName, parts: Parts) -> str:
+    parts.fleet.known(run)
     return run
 
 

@@ -11,9 +11,9 @@ import json
 import tomllib
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from metaopt.client.models import Checkpoint, Launch, Model, Workers
+from metaopt.client.models import Checkpoint, Launch, Workers
 from workers.service.files import Entry, Files, is_name
 
 CONFIG, METRICS, STATUS, WORKERS = "config.toml", "metrics.jsonl", "status.json", "workers.json"
@@ -25,12 +25,22 @@ MAX_STATUS = 2**16
 MAX_WORKERS = 4 * 2**20
 
 
-class LaunchFile(Model):
-    """What the service was asked for, written before the run's process or job is started."""
+class LaunchFile(BaseModel):
+    """What the service was asked for, written before the run's process or job is started.
+
+    Other keys are of whoever starts it.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     launch: Launch
-    key: str | None = None  # Idempotency-Key
-    body: str = ""  # SHA-256 of the request's body
+    asked: datetime.datetime | None = None  # when it was last asked to begin or to go on
+    cancelled: str = ""  # why it never began, in one line
+
+    @property
+    def asked_at(self) -> float:
+        """The same in seconds since 1970."""
+        return (self.asked or self.launch.at).timestamp()
 
 
 class Config(NamedTuple):
@@ -55,7 +65,9 @@ class Store:
         return sorted(name for name in runs if is_name(name))
 
     def config(self, name: str) -> Config | None:
-        content = self.files.read((name, CONFIG), length=MAX_CONFIG)
+        begun = self.files.read((name, CONFIG), length=MAX_CONFIG)
+        asked = (SERVICE, LAUNCHES, f"{name}.toml")  # to begin with
+        content = self.files.read(asked, length=MAX_CONFIG) if begun is None else begun
         if content is None:
             return None
         text = content.decode("utf-8", errors="replace")
