@@ -1,10 +1,11 @@
 """`metaopt serve`: an HTTP service over a folder of runs, and its page.
 
-    settings      what it was told        server     uvicorn around it
-    app           all parts together      backend    what requests have to do with
-    security      who may ask             problems   every refusal as application/problem+json
-    store         the run folders: the truth, and where alone paths are made
-    reads         requests that change nothing
+    requests        server -> observed -> security -> app -> reads, stream, operations
+                    backend: what these have to do with; problems: how they refuse
+    what is there   files -> store -> ingest, the one thread that reads the run folders:
+                    tail -> records -> history (curves), states (looks, liveness), summary
+    what is known   fleet of known runs; hub: what changes, for streams; ranges: exact stretches;
+                    index: the same on disk, which can be deleted; audit: who asked for what
 
-The models of what is sent are in `metaopt.client.models`. Nothing here imports JAX.
+The models of what is sent are in `metaopt.client.models`.
 """

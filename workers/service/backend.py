@@ -11,8 +11,10 @@ from workers.service.audit import Audit
 from workers.service.control import Control
 from workers.service.desk import Desk
 from workers.service.fleet import Fleet
+from workers.service.hub import Hub
+from workers.service.ingest import Ingest
+from workers.service.observed import Measures
 from workers.service.plans import Plans
-from workers.service.problems import Refusal
 from workers.service.settings import Settings
 from workers.service.store import Store
 
@@ -25,17 +27,20 @@ class Backend:
     store: Store
     fleet: Fleet
     audit: Audit
+    ingest: Ingest
+    hub: Hub
+    measures: Measures
     desk: Desk
     control: Control
     plans: Plans
     archives: Archives
 
 
-def _backend(request: Request) -> Backend:
+async def _backend(request: Request) -> Backend:
     return cast(Backend, request.app.state.backend)
 
 
-def _user(request: Request) -> str:
+async def _user(request: Request) -> str:
     return request.state.user
 
 
@@ -44,9 +49,8 @@ User = Annotated[str, Depends(_user)]  # who asks
 RunName = Annotated[str, Path(pattern=NAME)]
 
 
-def _existing(run: RunName, parts: Parts) -> str:
-    if run not in parts.fleet:
-        raise Refusal(404, f"there is no run {run!r}")
+async def _existing(run: RunName, parts: Parts) -> str:
+    parts.fleet.known(run)
     return run
 
 

@@ -53,7 +53,7 @@ class Files(Protocol):
 
 def is_name(name: str) -> bool:
     """Whether this service opens what goes by `name`."""
-    return bool(_NAME.fullmatch(name.removesuffix(".json")) or OWN.fullmatch(name))
+    return bool(_NAME.fullmatch(re.sub(r"\.(json|toml)$", "", name)) or OWN.fullmatch(name))
 
 
 def open_root(root: str) -> Files:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from metaopt.client.models import Launch
 from workers.service.files import Files, LocalFiles
-from workers.service.states import Look, Status, is_awaited
+from workers.service.states import Look, Status
 
 LOCK = ".lock"  # in a run folder, held by who trains there
 SLACK = 2.0  # seconds that clocks of processes and of files differ by
@@ -31,7 +31,7 @@ class LocalLiveness:
 
     def look(self, run: str, status: Status | None, launch: Launch | None) -> Look:
         held = self._root is not None and is_held(self._root / run / LOCK)
-        if status and not is_awaited(status, launch):
+        if status and (launch is None or status.began >= launch.at.timestamp()):
             here = bool(status.pid) and status.host == platform.node()
             return Look(is_running(status.pid, status.began) if here else None, held)
         if launch and launch.pid:

@@ -6,6 +6,8 @@ import uvicorn
 
 from taskset.errors import InputError
 from workers.service.app import build, guarded
+from workers.service.hub import Hub
+from workers.service.observed import log_to_stderr
 from workers.service.settings import Settings
 
 MAX_HEAD = 32 * 1024  # bytes of request line and headers that are read at all
@@ -14,9 +16,11 @@ GRACE_SECONDS = 10  # that requests have to end in when the service is asked to
 
 def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT. Raises `InputError` when it cannot listen."""
+    app = build(settings)
     listening = _listen(settings)
+    log_to_stderr()
     config = uvicorn.Config(
-        guarded(build(settings)),
+        guarded(app),
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
@@ -26,7 +30,19 @@ def serve(settings: Settings) -> None:
     )
     host, port = listening.getsockname()[:2]
     print(f"metaopt serves {settings.root} at http://{host}:{port}", flush=True)
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config, app.state.backend.hub).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """A server that ends its streams before it waits for requests to end."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub):
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.end()
+        await super().shutdown(sockets)
 
 
 def _listen(settings: Settings) -> socket.socket:

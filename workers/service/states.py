@@ -3,15 +3,18 @@
 A pure function, so that nothing has to be remembered, and all of it can be put in a table of tests.
 """
 
+import datetime
 from typing import Any, NamedTuple
 
-from metaopt.client.models import Action, Launch, State
+from metaopt.client.models import Action, State
 
 OLD_HEARTBEAT = 60.0  # seconds; a run renews it every five
 QUIET = 60.0  # without a record; and
 QUIET_STEPS = 10.0  # times the longest of the last outer steps
+NEVER_BEGAN = "ended before it began to train"
 FIRST_STEP = 20 * 60.0  # of which most is to compile
 ENDED = {"succeeded": State.SUCCEEDED, "stopped": State.STOPPED, "failed": State.FAILED}
+OVER = (*ENDED.values(), State.LOST)
 ACTIONS: dict[State, tuple[Action, ...]] = {
     State.PENDING: ("stop",),
     State.RUNNING: ("stop", "scale", "clone", "export"),
@@ -35,6 +38,14 @@ class Status(NamedTuple):
     ended: float | None = None
     reason: str = ""
     submission: str | None = None
+
+
+class Asked(NamedTuple):
+    """What the service was asked to launch."""
+
+    at: float  # when it was last asked to begin or to go on, in seconds since 1970
+    submission: str | None = None  # of the Ray job
+    cancelled: str = ""  # why it never began, in one line
 
 
 class Progress(NamedTuple):
@@ -81,26 +92,29 @@ def parse_status(found: dict[str, Any] | None) -> Status | None:
         return None
 
 
-def is_awaited(status: Status | None, launch: Launch | None) -> bool:
-    """Whether the process or job of `launch` has not begun to train, as far as `status` says."""
-    if launch is None or status is None:
-        return launch is not None
-    if launch.submission and status.submission:  # clocks of two machines differ
-        return launch.submission != status.submission
-    return status.began < launch.at.timestamp()
+def is_awaited(status: Status | None, asked: Asked | None) -> bool:
+    """Whether what was asked for has not begun to train, as far as `status` says."""
+    if asked is None or status is None:
+        return asked is not None
+    if asked.submission and status.submission:  # clocks of two machines differ
+        return asked.submission != status.submission
+    return status.began < asked.at
+
+
+def is_heard(status: Status | None, now: float) -> bool:
+    """Whether the run itself says how it fares: it has ended, or renewed its heartbeat."""
+    if status is None:
+        return False
+    return status.state in ENDED or now - status.heartbeat < OLD_HEARTBEAT
 
 
 def derive(
-    status: Status | None,
-    launch: Launch | None,
-    progress: Progress,
-    look: Look,
-    now: float,
+    status: Status | None, asked: Asked | None, progress: Progress, look: Look, now: float
 ) -> Found:
     """The state of a run at `now`, seconds since 1970."""
-    if is_awaited(status, launch):
-        if look.alive is False and not look.held:
-            return Found(State.FAILED, look.last_line or "ended before it began to train")
+    if asked and is_awaited(status, asked):
+        if asked.cancelled or (look.alive is False and not look.held):
+            return Found(State.FAILED, asked.cancelled or look.last_line or NEVER_BEGAN)
         return Found(State.PENDING)
     if status is None:
         return _without_status(progress, look, now)
@@ -111,11 +125,11 @@ def derive(
 
 def _running(status: Status, progress: Progress, look: Look, now: float) -> Found:
     """Of a run that has not said that it ended."""
-    fresh = now - status.heartbeat < OLD_HEARTBEAT
-    if not fresh and not look.alive and not look.held:
-        seconds = now - status.heartbeat
-        return Found(State.LOST, f"said nothing for {_duration(seconds)} and is gone; resume it")
-    if not fresh:
+    heard = is_heard(status, now)
+    if not heard and not look.alive and not look.held:
+        at = f"{datetime.datetime.fromtimestamp(status.heartbeat, datetime.UTC):%Y-%m-%d %H:%M}"
+        return Found(State.LOST, f"said nothing since {at} UTC and is gone; resume it")
+    if not heard:
         return Found(State.STALLED, "its process is there and does not run; continue or stop it")
     return _by_progress(progress, status.began, now)
 

@@ -1,10 +1,11 @@
 """A service over a folder, whose launcher only pretends, and whose desk is in this process."""
 
+import contextlib
 import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from tiny_run import TINY
 
 from workers.service import app
+from workers.service.control import Control
 from workers.service.desk import Desk
 from workers.service.launcher import Launcher, Unreachable
 from workers.service.settings import Settings
@@ -83,6 +85,7 @@ class ServedRuns:
     http: TestClient
     root: Path
     launcher: FakeLauncher
+    control: Control
 
     def start(self, key: str | None = None, **asked: Any) -> Any:
         headers = {"Idempotency-Key": key} if key else {}
@@ -102,14 +105,17 @@ class ServedRuns:
         (folder / "status.json").write_text(json.dumps({**status, "attempt": 0}))
         if step:
             (folder / f"checkpoints/step_{step:06d}").mkdir(parents=True, exist_ok=True)
+        self.control.shown(run)
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Callable[..., ServedRuns]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., ServedRuns]]:
     """Makes a service, with settings that are given."""
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "long.toml").write_text(LONG)
     (tmp_path / "runs").mkdir()
+
+    running = contextlib.ExitStack()
 
     def made(**given: Any) -> ServedRuns:
         settings = Settings(
@@ -121,11 +127,13 @@ def serve(tmp_path: Path) -> Callable[..., ServedRuns]:
             **given,
         )
         launcher = FakeLauncher()
-        built = app.guarded(app.build(settings, launcher, DeskHere()))
-        http = TestClient(built, base_url="http://localhost:8700")
-        return ServedRuns(http, tmp_path / "runs", launcher)
+        built = app.build(settings, launcher, DeskHere())
+        client = TestClient(app.guarded(built), base_url="http://localhost:8700")
+        http = running.enter_context(client)
+        return ServedRuns(http, tmp_path / "runs", launcher, built.state.backend.control)
 
-    return made
+    with running:
+        yield made
 
 
 @pytest.fixture
