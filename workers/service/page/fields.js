@@ -90,8 +90,8 @@ class Field {
     this.control = controlOf(field, id);
     this.problem = element("small", { id: `${id}-problem`, class: "problem" });
     const short = field.key.split(".").at(-1);
-    const label = element("label", { for: id }, short, element("span", { class: "changed-mark", hidden: !given }, "changed"));
-    this.mark = label.lastChild;
+    this.mark = element("span", { class: "changed-mark", hidden: !given }, "changed");
+    const label = element("div", { class: "label" }, element("label", { for: id }, short), this.mark);
     const help = element("small", { id: `${id}-help` }, field.help);
     this.node = element("div", { class: "field" }, label, this.control, help, this.problem);
     this.control.setAttribute("aria-describedby", `${id}-help ${id}-problem`);

@@ -43,7 +43,7 @@ class StartForm {
   #form() {
     const help = "Letters, digits, “.”, “_” and “-”. Without one, it is the recipe's with the time.";
     const name = element("div", { class: "field" },
-      element("label", { for: "run-name" }, "Name of the run"), this.name, element("small", {}, help));
+      element("div", { class: "label" }, element("label", { for: "run-name" }, "Name of the run")), this.name, element("small", {}, help));
     this.name.setAttribute("aria-describedby", "run-name-help");
     name.lastChild.id = "run-name-help";
     const bar = element("div", { class: "actions sticky" }, this.planButton, this.count, this.status);
