@@ -21,7 +21,7 @@ import optax
 import safetensors.numpy
 
 from metaopt import export_files, golden, model_card
-from metaopt.checkpoint import write_durably
+from metaopt.durable_files import write_durably
 from metaopt.export_files import CARD, CONFIG, EVALUATION, GOLDEN, MEANING, MODEL, ExportFiles
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
 from metaopt.learned_optimizers.base import meta_param_shapes, named_leaves

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -12,9 +13,9 @@ from typing import Any, NamedTuple
 from metaopt.aggregate import Dropped, Weights, WorkerResult
 from metaopt.learned_optimizers.base import MetaParams
 from workers.environment import worker_environment
-from workers.health import STATES
+from workers.health import STATES, State
 from workers.host import PROBE
-from workers.pool import Pool, check_number, check_size
+from workers.pool import Pool, WorkerView, check_number, check_size
 from workers.remote_pool import RemotePool
 from workers.transport import Died, Transport
 from workers.worker import Snapshot, WorkerSpec
@@ -27,13 +28,24 @@ class InProcessPool(Pool):
 
     def __init__(self, specs: Sequence[WorkerSpec]):
         self._workers = [spec.build() for spec in specs]
+        self._tasks = [spec.task for spec in specs]
+        self._results = [0] * len(specs)
         self._number = len(specs)  # of those that take part
         self._weights: Weights | None = None
 
     @property
     def states(self) -> Mapping[str, int]:
-        counts = {"running": self._number, "released": len(self._workers) - self._number}
-        return {state: counts.get(state, 0) for state in STATES}
+        counts = Counter(self._state(worker) for worker in range(len(self._tasks)))
+        return {state: counts[state] for state in STATES}
+
+    def view(self) -> list[WorkerView]:
+        return [
+            WorkerView(index, task, self._state(index), os.getpid(), self._results[index])
+            for index, task in enumerate(self._tasks)
+        ]
+
+    def _state(self, worker: int) -> State:
+        return "running" if worker < self._number else "released"
 
     def broadcast(self, weights: Weights) -> None:
         self._weights = weights
@@ -41,7 +53,13 @@ class InProcessPool(Pool):
     def collect(self) -> Sequence[WorkerResult]:
         if self._weights is None:
             raise RuntimeError("collect() before broadcast(): the workers have no weights yet")
-        return [worker.compute(self._weights) for worker in self._workers[: self._number]]
+        return [self._compute(worker, self._weights) for worker in range(self._number)]
+
+    def _compute(self, worker: int, weights: Weights) -> WorkerResult:
+        result = self._workers[worker].compute(weights)
+        self._tasks[worker] = result.task
+        self._results[worker] += 1
+        return result
 
     def lost(self) -> Sequence[Dropped]:
         return ()

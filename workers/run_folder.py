@@ -4,6 +4,7 @@ config.toml      the resolved configuration; `metaopt train --config`, or tune, 
 metrics.jsonl    one record per outer step
 tensorboard/     the same for TensorBoard
 checkpoints/     to go on from, and to evaluate and export
+status.json, workers.json   what the run says of itself, see `workers.run_status`
 workers_wanted   of `metaopt runs scale`: how many workers to go on with
 hyperparameters.json   of `metaopt tune`: what it came to
 """
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import jax
 
 from metaopt import checkpoint
+from metaopt.durable_files import replace_durably
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.errors import InputError
 from workers.base_config import BaseConfig
@@ -93,7 +95,7 @@ def create(folder: RunFolder, run: BaseConfig) -> None:
 
 def write_config(folder: RunFolder, run: BaseConfig) -> None:
     """Writes the configuration."""
-    checkpoint.replace_durably(folder.config, run.to_toml().encode())
+    replace_durably(folder.config, run.to_toml().encode())
 
 
 def replace_config(folder: RunFolder, run: BaseConfig) -> None:
@@ -106,7 +108,7 @@ def replace_config(folder: RunFolder, run: BaseConfig) -> None:
 
 def want_workers(folder: RunFolder, number: int) -> None:
     """Asks a run that goes on to do so with `number` workers."""
-    checkpoint.replace_durably(folder.workers_wanted, f"{number}\n".encode())
+    replace_durably(folder.workers_wanted, f"{number}\n".encode())
 
 
 def wanted_workers(folder: RunFolder) -> int | None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from metaopt import suite_evaluation
 from metaopt.baselines.contenders import Contender
-from metaopt.checkpoint import replace_durably
+from metaopt.durable_files import replace_durably
 from metaopt.suite_evaluation import Record, Unit
 from metaopt.suites import Suite
 from metaopt.unit_cache import UnitCache

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaopt.checkpoint import replace_durably
+from metaopt.durable_files import replace_durably
 from metaopt.pages import chart
 from metaopt.pages.html import Html, element, join
 from metaopt.pages.table import Table

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from metaopt.checkpoint import replace_durably
+from metaopt.durable_files import replace_durably
 from metaopt.pages.figure import Figure
 from metaopt.pages.html import Html, element, join
 from taskset.errors import InputError

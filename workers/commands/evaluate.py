@@ -19,7 +19,7 @@ from metaopt.baselines import contenders
 from metaopt.baselines.contenders import Contender, Learned
 from metaopt.baselines.grid import RATES
 from metaopt.baselines.one_rate import SCHEDULES
-from metaopt.checkpoint import replace_durably
+from metaopt.durable_files import replace_durably
 from metaopt.evaluate import LEARNED, evaluate
 from metaopt.learned_optimizers import LearnedOptimizer, MetaParams
 from metaopt.suites import Suite, TrainedOn

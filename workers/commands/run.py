@@ -4,9 +4,10 @@ import abc
 import contextlib
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 from rich.console import Console
@@ -15,7 +16,7 @@ from rich.text import Text
 from metaopt import checkpoint, telemetry
 from metaopt.learner import OuterState
 from taskset.errors import InputError
-from workers import flags, plan, remote_folder, run_folder, training
+from workers import flags, plan, remote_folder, run_folder, run_status, training
 from workers.base_config import BaseConfig
 from workers.interrupts import Interrupts
 from workers.pool import Pool
@@ -38,7 +39,7 @@ class RunCommand(abc.ABC):
     """A command whose flags are the keys of its configuration, and these."""
 
     configuration: ClassVar[type[BaseConfig]]
-    name: ClassVar[str]
+    name: ClassVar[Literal["train", "tune"]]
 
     config: Path | None = None  # TOML file
     # run folder to make, runs/NAME-TIME by default; of a URL, as s3://BUCKET/RUN, a copy is here
@@ -46,6 +47,7 @@ class RunCommand(abc.ABC):
     resume: Path | None = None  # run folder or URL to go on with, by its own configuration
     step: int | None = None  # with --resume: of the checkpoint; the newest by default
     dry_run: bool = False  # measure one estimate, print the plan, and stop
+    json: bool = False  # with --dry-run: print JSON
 
     url: tyro.conf.Suppress[str | None] = None  # that the run folder is a copy of
 
@@ -61,6 +63,11 @@ class RunCommand(abc.ABC):
         console = Console()
         if self.step is not None and not self.resume:
             raise InputError("--step goes with --resume")
+        if self.json and not self.dry_run:
+            raise InputError("--json goes with --dry-run")
+        if self.dry_run and self.json:
+            print(json.dumps(plan.complete(self.settings)._asdict()))
+            return 0
         if self.dry_run:
             _print(console, plan.describe(self.settings))
             _print(console, plan.describe_memory(self.settings))
@@ -92,11 +99,14 @@ class RunCommand(abc.ABC):
     def _train(
         self, console: Console, folder: RunFolder, pool: Pool, start: OuterState, best: Best | None
     ) -> int:
-        _print(console, plan.describe_memory(self.settings))
-        # While workers start. What is compiled here, workers of this machine find in the cache.
-        _print(console, plan.describe_cost(self.settings, plan.measure(self.settings)))
         upload = _uploader(self.url, folder) if self.url else None
         with contextlib.ExitStack() as stack:
+            reporter = stack.enter_context(
+                run_status.reported(folder.path, pool, self._status_uploader(folder))
+            )
+            _print(console, plan.describe_memory(self.settings))
+            # While workers start. What is compiled here, workers of this machine find in the cache.
+            _print(console, plan.describe_cost(self.settings, plan.measure(self.settings)))
             sinks = [
                 stack.enter_context(contextlib.closing(sink))
                 for sink in (
@@ -108,8 +118,14 @@ class RunCommand(abc.ABC):
             ]
             run = training.Training(self.settings, folder, pool, sinks, best, upload)
             interrupts = run.run(start)
+            reporter.end("stopped" if run.why_stopped else "succeeded", run.why_stopped)
         self._print_end(console, folder, interrupts)
         return interrupts.exit_code
+
+    def _status_uploader(self, folder: RunFolder) -> Callable[[], None] | None:
+        if self.url is None:
+            return None
+        return functools.partial(RemoteFolder(self.url).upload_status, folder.path)
 
     def _print_end(self, console: Console, folder: RunFolder, interrupts: Interrupts) -> None:
         received = interrupts.received

@@ -74,15 +74,20 @@ class RunsScale:
 
     def run(self) -> int:
         """Returns 0; raises `InputError` for a number that the run cannot have."""
-        from workers import run_folder
-        from workers.pool import check_size
-
-        folder = run_folder.open_existing(self.folder)
-        table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
-        check_size(self.number, table["workers"]["number"])
-        run_folder.want_workers(folder, self.number)
+        scale(self.folder, self.number)
         print(f"{self.folder} goes on with {self.number} workers")
         return 0
+
+
+def scale(path: Path, number: int) -> None:
+    """Asks the run in `path` to go on with `number` workers; `InputError` when it cannot."""
+    from workers import run_folder
+    from workers.pool import check_size
+
+    folder = run_folder.open_existing(path)
+    table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
+    check_size(number, table["workers"]["number"])
+    run_folder.want_workers(folder, number)
 
 
 def _record(folder: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -28,6 +28,12 @@ class Serve:
     index: Path | None = None  # file of the index, which can be deleted; on a local disk
     rate: float = 500.0  # requests per second of each user or address; 0 for no limit
     change_rate: float = 2.0  # the same of requests that change something
+    launcher: Literal["process", "ray"] = "process"  # runs on this machine, or as jobs of a cluster
+    ray_address: str | None = None  # of the dashboard; http://127.0.0.1:8265 by default
+    recipes: Path | None = None  # folder of TOML files to start from; by default those shipped
+    max_workers: int = 64  # that a run may have
+    price_per_core_hour: float | None = None  # for the cost in plans
+    currency: str = ""  # of that price, as EUR
 
     def run(self) -> int:
         """Returns 0 when it was asked to stop."""
@@ -49,6 +55,12 @@ class Serve:
                 read_only=self.read_only,
                 rate=self.rate,
                 change_rate=self.change_rate,
+                launcher=self.launcher,
+                ray_address=self.ray_address,
+                recipes=self.recipes,
+                max_workers=self.max_workers,
+                price=self.price_per_core_hour,
+                currency=self.currency,
             )
         )
         return 0

@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 
 from metaopt import checkpoint, hyperparameters
-from metaopt.checkpoint import write_durably
+from metaopt.durable_files import write_durably
 from metaopt.hyperparameter_training import Training
 from workers.commands import run
 from workers.commands.own_code import own_training

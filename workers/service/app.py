@@ -3,37 +3,48 @@
 import asyncio
 import contextlib
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from workers.service import operations, page_files, problems, reads, stream
+from workers.service import changes, offers, operations, page_files, problems, reads, stream
+from workers.service.archives import Archives
 from workers.service.audit import Audit
 from workers.service.backend import Backend
+from workers.service.control import Control
 from workers.service.description import describe
+from workers.service.desk import Desk
 from workers.service.files import open_root
 from workers.service.fleet import Fleet
 from workers.service.hub import Hub
 from workers.service.ingest import Ingest
-from workers.service.liveness import Liveness, LocalLiveness
+from workers.service.launcher import Launcher, LauncherLiveness
+from workers.service.launches import Launches
+from workers.service.liveness import LocalLiveness
 from workers.service.observed import Measures, Observed
+from workers.service.plans import Plans
+from workers.service.processes import ProcessLauncher
+from workers.service.ray_jobs import RayLauncher
 from workers.service.security import Guard
 from workers.service.settings import Settings
 from workers.service.store import Store
 
 INDEXES = Path.home() / ".cache" / "metaopt" / "service"
-PUBLIC_ROUTERS = (reads.router, stream.router, operations.router)
+PARTS = (reads, stream, offers, changes, operations)
 
 
-def build(settings: Settings, liveness: Liveness | None = None) -> FastAPI:
+def build(
+    settings: Settings, launcher: Launcher | None = None, desk: Desk | None = None
+) -> FastAPI:
     """The service as an application, of which `guarded` is what a server runs.
 
-    Its `state.backend` is what requests have to do with. `liveness` knows of processes; by default
-    those of this machine. Raises `InputError` when the root cannot be opened.
+    Its `state.backend` is what requests have to do with. `launcher` starts runs and knows of them;
+    by default the one that `settings` names. Raises `InputError` when the root cannot be opened.
     """
-    backend = _backend(settings, liveness)
+    backend = _backend(settings, launcher or choose_launcher(settings), desk or Desk())
     app = FastAPI(
         title="metaopt",
         summary="The runs of a meta-training service.",
@@ -44,8 +55,8 @@ def build(settings: Settings, liveness: Liveness | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.backend = backend
-    for router in PUBLIC_ROUTERS:
-        app.include_router(router)
+    for part in PARTS:
+        app.include_router(part.router)
     page_files.install(app)
     problems.install(app)
     describe(app)
@@ -63,14 +74,33 @@ def default_index(root: str) -> Path:
     return INDEXES / f"{hashlib.sha256(_place(root).encode()).hexdigest()[:16]}.sqlite"
 
 
-def _backend(settings: Settings, liveness: Liveness | None) -> Backend:
+def choose_launcher(settings: Settings) -> Launcher:
+    """The launcher that `settings` names."""
+    if settings.launcher == "ray":
+        return RayLauncher(settings.root, settings.ray_address)
+    return ProcessLauncher(Path(settings.root))
+
+
+def _backend(settings: Settings, launcher: Launcher, desk: Desk) -> Backend:
     store = Store(open_root(settings.root))
     index = settings.index or default_index(settings.root)
     fleet = Fleet(store)
-    liveness = liveness or LocalLiveness(store.files)
-    ingest = Ingest(fleet, liveness, index, _place(settings.root), settings.read_only)
-    hub, audit = Hub(fleet), Audit(settings.root, index)
-    return Backend(settings, store, fleet, audit, ingest, hub, Measures(fleet, hub))
+    hub = Hub(fleet)
+    local = LocalLiveness(store.files)
+    liveness = LauncherLiveness(launcher, Launches(Path(settings.root)), local)
+    return Backend(
+        settings=settings,
+        store=store,
+        fleet=fleet,
+        audit=Audit(settings.root, index),
+        ingest=Ingest(fleet, liveness, index, _place(settings.root), settings.read_only),
+        hub=hub,
+        measures=Measures(fleet, hub),
+        desk=desk,
+        control=Control(settings, store, fleet, launcher, desk),
+        plans=Plans(price=settings.price, currency=settings.currency),
+        archives=Archives(settings.root),
+    )
 
 
 def _place(root: str) -> str:
@@ -79,8 +109,9 @@ def _place(root: str) -> str:
 
 @contextlib.asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    """The folders are read and the streams tick while the application runs."""
+    """The folders are read, the streams tick and the desk answers while the application runs."""
     backend: Backend = app.state.backend
+    threading.Thread(target=backend.control.prepare, daemon=True).start()
     backend.ingest.start()
     ticking = asyncio.create_task(backend.hub.run())
     try:
@@ -89,3 +120,4 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         backend.hub.end()
         ticking.cancel()
         await asyncio.to_thread(backend.ingest.stop)
+        backend.desk.close()

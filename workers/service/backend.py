@@ -4,13 +4,18 @@ import dataclasses
 from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
+from fastapi.concurrency import run_in_threadpool
 
 from metaopt.client.models import NAME
+from workers.service.archives import Archives
 from workers.service.audit import Audit
+from workers.service.control import Control
+from workers.service.desk import Desk
 from workers.service.fleet import Fleet
 from workers.service.hub import Hub
 from workers.service.ingest import Ingest
 from workers.service.observed import Measures
+from workers.service.plans import Plans
 from workers.service.settings import Settings
 from workers.service.store import Store
 
@@ -26,6 +31,10 @@ class Backend:
     ingest: Ingest
     hub: Hub
     measures: Measures
+    desk: Desk
+    control: Control
+    plans: Plans
+    archives: Archives
 
 
 async def _backend(request: Request) -> Backend:
@@ -42,6 +51,8 @@ RunName = Annotated[str, Path(pattern=NAME)]
 
 
 async def _existing(run: RunName, parts: Parts) -> str:
+    if run not in parts.fleet and await run_in_threadpool(parts.store.has, run):
+        await run_in_threadpool(parts.fleet.rounds.another, run)  # it has only just begun
     parts.fleet.known(run)
     return run
 

@@ -72,7 +72,10 @@ async def runs(
 @router.get("/runs/{run}")
 def run(run: ExistingRun, parts: Parts) -> Run:
     """All about a run that is not a curve."""
-    return parts.fleet.run(run)
+    found = parts.fleet.run(run)
+    has_export = found.kind == "train" and found.checkpoints
+    snippet = parts.control.snippet(run, found.config) if has_export else ""
+    return found.model_copy(update={"snippet": snippet})
 
 
 @router.get("/runs/{run}/metrics", response_model=Metrics)

@@ -3,6 +3,7 @@
 import dataclasses
 import hmac
 import ipaddress
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -32,6 +33,11 @@ class Settings:
     rate: float = 500.0  # requests per second of one user or address; 0 for no limit
     change_rate: float = 2.0  # the same of requests that change something
     max_body: int = 64 * 1024  # bytes
+    ray_address: str | None = None  # of the dashboard, for launcher "ray"
+    recipes: Path | None = None  # folder of TOML files; by default those of this version
+    max_workers: int = 64  # of a run
+    price: float | None = None  # of a core hour
+    currency: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 2**16:
@@ -43,6 +49,10 @@ class Settings:
             )
         if self.rate < 0 or self.change_rate < 0:
             raise InputError("--rate and --change-rate must be 0 (no limit) or more")
+        if self.max_workers < 1:
+            raise InputError(f"--max-workers is {self.max_workers}; it must be at least 1")
+        if self.price is not None and not 0 <= self.price < math.inf:
+            raise InputError(f"--price-per-core-hour is {self.price}; it must be 0 or more")
 
     @property
     def host_names(self) -> frozenset[str]:

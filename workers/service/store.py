@@ -9,11 +9,11 @@ They are the truth: all else that the service knows can be found anew from them.
 import datetime
 import json
 import tomllib
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from metaopt.client.models import Checkpoint, Launch, Workers
+from metaopt.client.models import Checkpoint, Launch, Model, Workers
 from workers.service.files import Entry, Files, is_name
 
 CONFIG, METRICS, STATUS, WORKERS = "config.toml", "metrics.jsonl", "status.json", "workers.json"
@@ -25,22 +25,15 @@ MAX_STATUS = 2**16
 MAX_WORKERS = 4 * 2**20
 
 
-class LaunchFile(BaseModel):
-    """What the service was asked for, written before the run's process or job is started.
+class LaunchFile(Model):
+    """What the service was asked for, written before the run's process or job is started."""
 
-    Other keys are of whoever starts it.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    launch: Launch
-    asked: datetime.datetime | None = None  # when it was last asked to begin or to go on
-    cancelled: str = ""  # why it never began, in one line
-
-    @property
-    def asked_at(self) -> float:
-        """The same in seconds since 1970."""
-        return (self.asked or self.launch.at).timestamp()
+    launch: Launch  # `at` is when the run was last asked to begin or to go on
+    run: str = ""
+    command: Literal["train", "tune"] = "train"
+    key: str | None = None  # SHA-256 of who asked and the Idempotency-Key
+    body: str = ""  # SHA-256 of the request's body
+    process_started: int | None = None  # of `launch.pid`, in clock ticks since the machine began
 
 
 class Config(NamedTuple):
@@ -63,6 +56,11 @@ class Store:
         launched = self.files.list((SERVICE, LAUNCHES))
         runs |= {e.name.removesuffix(".json") for e in launched if e.name.endswith(".json")}
         return sorted(name for name in runs if is_name(name))
+
+    def has(self, name: str) -> bool:
+        """Whether there is a run of that name."""
+        places = (name, CONFIG), (SERVICE, LAUNCHES, f"{name}.json")
+        return name != SERVICE and any(self.files.look(place) for place in places)
 
     def config(self, name: str) -> Config | None:
         begun = self.files.read((name, CONFIG), length=MAX_CONFIG)

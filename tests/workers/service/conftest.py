@@ -1,0 +1,146 @@
+"""A service over a folder, whose launcher only pretends, and whose desk is in this process."""
+
+import contextlib
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from tiny_run import TINY
+
+from metaopt.client.models import Run
+from workers.service import app
+from workers.service.desk import Desk
+from workers.service.fleet import Fleet
+from workers.service.launcher import Launcher, Unreachable
+from workers.service.settings import Settings
+from workers.service.store import LaunchFile
+
+LONG = f"# Quadratics, for long.\n{TINY}[learner]\nnum_steps = 1000000\n[workers]\nnumber = 2\n"
+
+
+class DeskHere(Desk):
+    """Answers in this process."""
+
+    def ask(self, question: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        return question(*arguments, **named)
+
+
+class FakeLauncher(Launcher):
+    """Remembers what it was asked for; `alive` says which runs are there."""
+
+    kind = "process"
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, str]] = []
+        self.resumed: list[tuple[str, int | None]] = []
+        self.stopped: list[str] = []
+        self.alive: set[str] = set()
+        self.unreachable: set[str] = set()  # methods
+        self.lock = threading.Lock()
+
+    def prepared(self, record: LaunchFile) -> LaunchFile:
+        return record
+
+    def begin(self, record: LaunchFile, config: str) -> LaunchFile:
+        self._reach("begin")
+        time.sleep(0.02)  # a race that there is, shows
+        self.begun.append((record.run, config))
+        self.alive.add(record.run)
+        return record
+
+    def go_on(self, record: LaunchFile, num_steps: int | None) -> LaunchFile:
+        self._reach("go_on")
+        self.resumed.append((record.run, num_steps))
+        self.alive.add(record.run)
+        return record
+
+    def is_there(self, record: LaunchFile) -> bool | None:
+        return None if "is_there" in self.unreachable else record.run in self.alive
+
+    def began(self, record: LaunchFile) -> bool:
+        return record.run in self.alive
+
+    def stop(self, record: LaunchFile) -> bool:
+        self._reach("stop")
+        self.stopped.append(record.run)
+        return record.run in self.alive
+
+    def log(self, record: LaunchFile) -> str:
+        return f"log of {record.run}\n"
+
+    def _reach(self, method: str) -> None:
+        if method in self.unreachable:
+            raise Unreachable("no Ray dashboard answers")
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedRuns:
+    """A service, and what is behind it."""
+
+    http: TestClient
+    root: Path
+    launcher: FakeLauncher
+    fleet: Fleet
+
+    def run(self, name: str) -> Run:
+        """A run as it is now, not as it was a moment ago."""
+        return self.fleet.fresh(name)
+
+    def start(self, key: str | None = None, **asked: Any) -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
+        body = {"recipe": "long", **asked}
+        return self.http.post("/v1/runs", json=body, headers=headers)
+
+    def audit(self) -> list[dict[str, Any]]:
+        return self.http.get("/v1/audit").json()["entries"]
+
+    def says(self, run: str, state: str, step: int = 0) -> None:
+        """Writes what a run writes, with a checkpoint at `step`."""
+        folder = self.root / run
+        folder.mkdir(exist_ok=True)
+        (folder / "config.toml").write_text((self.root.parent / "recipes/long.toml").read_text())
+        now = time.time()
+        status = {"state": state, "began": now, "heartbeat": now, "host": "elsewhere", "pid": 1}
+        (folder / "status.json").write_text(json.dumps({**status, "attempt": 0}))
+        if step:
+            (folder / f"checkpoints/step_{step:06d}").mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., ServedRuns]]:
+    """Makes a service, with settings that are given."""
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "long.toml").write_text(LONG)
+    (tmp_path / "runs").mkdir()
+
+    clients = contextlib.ExitStack()
+
+    def made(**given: Any) -> ServedRuns:
+        settings = Settings(
+            root=str(tmp_path / "runs"),
+            index=tmp_path / "index.sqlite",
+            recipes=tmp_path / "recipes",
+            rate=0,
+            change_rate=0,
+            **given,
+        )
+        launcher = FakeLauncher()
+        built = app.build(settings, launcher, DeskHere())
+        client = TestClient(app.guarded(built), base_url="http://localhost:8700")
+        fleet = built.state.backend.fleet
+        return ServedRuns(clients.enter_context(client), tmp_path / "runs", launcher, fleet)
+
+    with clients:
+        yield made
+
+
+@pytest.fixture
+def served(serve: Callable[..., ServedRuns]) -> ServedRuns:
+    """A service that anyone may ask."""
+    return serve()
