@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -47,7 +49,7 @@ def test_buckets_say_what_the_records_in_them_say():
 @pytest.mark.parametrize("cuts", [(1,), (3, 4, 50), (16, 17, 33, 64, 65), tuple(range(1, 100))])
 def test_how_records_arrive_makes_no_difference(cuts):
     edges = [0, *cuts, 100]
-    made = curves(*(batch(a + 1, b) for a, b in zip(edges, edges[1:])))
+    made = curves(*(batch(a + 1, b) for a, b in itertools.pairwise(edges)))
     whole = curves(batch(1, 100))
     for part, same in zip(by_bucket(made), by_bucket(whole), strict=True):
         np.testing.assert_allclose(part, same, rtol=1e-12)

@@ -69,9 +69,19 @@ def test_a_half_written_line_waits(reader):
 
 @pytest.mark.parametrize(
     "foreign",
-    [b"\n", b"{}\n", b"null\n", b'{"step": "x"}\n', b'{"step": -1}\n', b'{"step": true}\n']
-    + [b'{"step": 1e99}\n', b'{"step": 9999999999999999999999}\n', b"\xff\xfe\n", b"[" * 9999 + b"\n"]
-    + [b'{"step": 11, "losses": 3, "tasks": [1], "workers": null, "explanations": [[]]}\n'],
+    [
+        b"\n",
+        b"{}\n",
+        b"null\n",
+        b'{"step": "x"}\n',
+        b'{"step": -1}\n',
+        b'{"step": true}\n',
+        b'{"step": 1e99}\n',
+        b'{"step": 9999999999999999999999}\n',
+        b"\xff\xfe\n",
+        b"[" * 9999 + b"\n",
+        b'{"step": 11, "losses": 3, "tasks": [1], "workers": null, "explanations": [[]]}\n',
+    ],
 )
 def test_a_line_that_is_no_record_is_passed_over(reader, foreign):
     reader.folder.write(1, 10)
