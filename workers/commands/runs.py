@@ -28,10 +28,16 @@ class RunsList:
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    server: str | None = None  # URL of a service, whose runs are listed instead
     json: bool = False  # print JSON
 
     def run(self) -> int:
         """Prints one row per run, the one that wrote last at the end."""
+        if self.server is not None:
+            from workers.commands import served_runs
+
+            served_runs.print_list(self.server, self.json)
+            return 0
         from taskset.errors import InputError
         from workers.run_folder import RunFolder
 
@@ -71,10 +77,16 @@ class RunsScale:
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     number: Annotated[int, tyro.conf.Positional, tyro.conf.arg(metavar="WORKERS")]
+    server: str | None = None  # URL of a service, one of whose runs RUN is
 
     def run(self) -> int:
         """Returns 0; raises `InputError` for a number that the run cannot have."""
-        scale(self.folder, self.number)
+        if self.server is not None:
+            from workers.commands import served_runs
+
+            served_runs.scale(self.server, str(self.folder), self.number)
+        else:
+            scale(self.folder, self.number)
         print(f"{self.folder} goes on with {self.number} workers")
         return 0
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from workers.service import changes, offers, operations, page_files, problems, reads, stream
+from workers.service import (
+    changes,
+    offers,
+    operations,
+    page_files,
+    problems,
+    reads,
+    stream,
+)
 from workers.service.archives import Archives
 from workers.service.audit import Audit
 from workers.service.backend import Backend
@@ -33,7 +41,7 @@ from workers.service.settings import Settings
 from workers.service.store import Store
 
 INDEXES = Path.home() / ".cache" / "metaopt" / "service"
-PARTS = (reads, stream, offers, changes, operations)
+PUBLIC_ROUTERS = (reads.router, stream.router, operations.router, offers.router, changes.router)
 
 
 def build(
@@ -41,10 +49,10 @@ def build(
 ) -> FastAPI:
     """The service as an application, of which `guarded` is what a server runs.
 
-    Its `state.backend` is what requests have to do with. `launcher` starts runs and knows of them;
-    by default the one that `settings` names. Raises `InputError` when the root cannot be opened.
+    Its `state.backend` is what requests have to do with. `launcher` starts runs; by default the one
+    that `settings` names. Raises `InputError` when the root cannot be opened.
     """
-    backend = _backend(settings, launcher or choose_launcher(settings), desk or Desk())
+    backend = _backend(settings, launcher or _launcher(settings), desk or Desk())
     app = FastAPI(
         title="metaopt",
         summary="The runs of a meta-training service.",
@@ -55,8 +63,8 @@ def build(
         redirect_slashes=False,
     )
     app.state.backend = backend
-    for part in PARTS:
-        app.include_router(part.router)
+    for router in PUBLIC_ROUTERS:
+        app.include_router(router)
     page_files.install(app)
     problems.install(app)
     describe(app)
@@ -74,20 +82,13 @@ def default_index(root: str) -> Path:
     return INDEXES / f"{hashlib.sha256(_place(root).encode()).hexdigest()[:16]}.sqlite"
 
 
-def choose_launcher(settings: Settings) -> Launcher:
-    """The launcher that `settings` names."""
-    if settings.launcher == "ray":
-        return RayLauncher(settings.root, settings.ray_address)
-    return ProcessLauncher(Path(settings.root))
-
-
 def _backend(settings: Settings, launcher: Launcher, desk: Desk) -> Backend:
     store = Store(open_root(settings.root))
     index = settings.index or default_index(settings.root)
     fleet = Fleet(store)
+    launches = Launches(Path(settings.root))
+    liveness = LauncherLiveness(launcher, launches, LocalLiveness(store.files))
     hub = Hub(fleet)
-    local = LocalLiveness(store.files)
-    liveness = LauncherLiveness(launcher, Launches(Path(settings.root)), local)
     return Backend(
         settings=settings,
         store=store,
@@ -97,10 +98,16 @@ def _backend(settings: Settings, launcher: Launcher, desk: Desk) -> Backend:
         hub=hub,
         measures=Measures(fleet, hub),
         desk=desk,
-        control=Control(settings, store, fleet, launcher, desk),
+        control=Control(settings, fleet, launcher, launches, liveness, desk),
         plans=Plans(price=settings.price, currency=settings.currency),
         archives=Archives(settings.root),
     )
+
+
+def _launcher(settings: Settings) -> Launcher:
+    if settings.launcher == "ray":
+        return RayLauncher(settings.root, settings.ray_address)
+    return ProcessLauncher(Path(settings.root))
 
 
 def _place(root: str) -> str:
@@ -109,10 +116,10 @@ def _place(root: str) -> str:
 
 @contextlib.asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    """The folders are read, the streams tick and the desk answers while the application runs."""
+    """The folders are read and the streams tick while the application runs."""
     backend: Backend = app.state.backend
-    threading.Thread(target=backend.control.prepare, daemon=True).start()
     backend.ingest.start()
+    threading.Thread(target=backend.control.prepare, daemon=True).start()
     ticking = asyncio.create_task(backend.hub.run())
     try:
         yield
@@ -120,4 +127,4 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         backend.hub.end()
         ticking.cancel()
         await asyncio.to_thread(backend.ingest.stop)
-        backend.desk.close()
+        await asyncio.to_thread(backend.desk.close)

@@ -33,7 +33,7 @@ def start(
         run, is_new = parts.control.start(asked, user, idempotency_key)
         done.append(run)
     response.status_code = 201 if is_new else 200
-    return parts.fleet.fresh(run)
+    return parts.control.shown(run)
 
 
 @router.post("/{run}/stop", status_code=202)
@@ -41,7 +41,7 @@ def stop(run: ExistingRun, request: Request, parts: Parts) -> Run:
     """Asks a run to end after the outer step in progress, with a checkpoint."""
     with _written_down(request, parts, "stop", run):
         parts.control.stop(run)
-    return parts.fleet.fresh(run)
+    return parts.control.shown(run)
 
 
 @router.post("/{run}/resume", status_code=202)
@@ -51,7 +51,7 @@ def resume(
     """Has a run go on from its newest checkpoint."""
     with _written_down(request, parts, "resume", run):
         parts.control.resume(run, asked.num_steps, user)
-    return parts.fleet.fresh(run)
+    return parts.control.shown(run)
 
 
 @router.post("/{run}/scale", status_code=202)
@@ -59,7 +59,7 @@ def scale(run: ExistingRun, asked: ScaleRequest, request: Request, parts: Parts)
     """Has a run go on with fewer workers, or with more again."""
     with _written_down(request, parts, "scale", run):
         parts.control.scale(run, asked.workers)
-    return parts.fleet.fresh(run)
+    return parts.control.shown(run)
 
 
 @contextlib.contextmanager

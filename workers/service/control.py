@@ -10,7 +10,9 @@ import datetime
 import platform
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from metaopt.client.models import (
     Launch,
@@ -22,19 +24,23 @@ from metaopt.client.models import (
 )
 from taskset.errors import InputError
 from workers.service import questions
+from workers.service.configuration import facts
 from workers.service.desk import Desk
 from workers.service.fleet import Fleet
-from workers.service.launcher import Launcher, Unreachable
+from workers.service.launcher import Launcher, LauncherLiveness, Unreachable, asked_for
 from workers.service.launches import Launches, digest
 from workers.service.liveness import is_running
 from workers.service.problems import Refusal
 from workers.service.processes import started
 from workers.service.resolved import BadOverrides, Limits, Resolved
 from workers.service.settings import Settings
-from workers.service.states import parse_status
-from workers.service.store import LaunchFile, Store
+from workers.service.states import Progress, derive, is_awaited, parse_status
+from workers.service.store import LaunchFile
+
+Answer = TypeVar("Answer")
 
 TRAINS = (State.PENDING, State.RUNNING, State.STALLED)
+CANCELLED = "stopped before it began to train"
 MAX_SNIPPETS = 4096
 MAX_STEM = 100  # characters of a name that the time is put behind
 
@@ -43,11 +49,17 @@ class Control:
     """Changes the runs in a folder. Methods block; any number of threads may call them."""
 
     def __init__(
-        self, settings: Settings, store: Store, fleet: Fleet, launcher: Launcher, desk: Desk
+        self,
+        settings: Settings,
+        fleet: Fleet,
+        launcher: Launcher,
+        launches: Launches,
+        liveness: LauncherLiveness,
+        desk: Desk,
     ):
-        self._settings, self._store, self._fleet = settings, store, fleet
-        self._launcher, self._desk = launcher, desk
-        self._launches = Launches(Path(settings.root))
+        self._settings, self._fleet, self._store = settings, fleet, fleet.store
+        self._launcher, self._launches, self._liveness = launcher, launches, liveness
+        self._desk = desk
         self._changing = threading.Lock()
         self._recipes: list[Recipe] | None = None
         self._snippets: dict[str, str] = {}
@@ -75,10 +87,18 @@ class Control:
 
     def resolve(self, request: PlanRequest) -> Resolved:
         """The run that is asked for. Raises `Refusal`, 422, with the keys that it is about."""
+        return self._changed(request, questions.resolve, self._launcher.kind)
+
+    def form(self, request: PlanRequest) -> Recipe:
+        """What may be set in the run that is asked for. Raises `Refusal` as `resolve` does."""
+        name = request.recipe or request.clone_of or ""
+        return self._changed(request, questions.form, name)
+
+    def _changed(self, request: PlanRequest, question: Callable[..., Answer], last: str) -> Answer:
         limits = Limits(self._settings.max_workers)
         config, changes = self._config(request), dict(request.overrides)
         try:
-            return self._desk.ask(questions.resolve, config, changes, limits, self._launcher.kind)
+            return self._desk.ask(question, config, changes, limits, last)
         except BadOverrides as error:
             raise Refusal(422, str(error), [f"{key}: {error}" for key in error.keys]) from error
 
@@ -97,13 +117,18 @@ class Control:
             run = self.resolve(request)
             launch = Launch(
                 by=user,
-                at=_now(),
+                at=(now := _now()),
                 recipe=request.recipe,
                 clone_of=request.clone_of,
                 overrides=request.overrides,
             )
             record = LaunchFile(
-                run=self._name(request), launch=launch, command=run.command, key=hashed, body=body
+                run=self._name(request),
+                launch=launch,
+                asked=now,
+                command=run.command,
+                key=hashed,
+                body=body,
             )
             record = self._launcher.prepared(record)
             if not self._launches.add(record, run.config):
@@ -113,7 +138,7 @@ class Control:
 
     def stop(self, run: str) -> None:
         """Asks a run to end with a checkpoint. Raises `Refusal`, 409, when it does not train."""
-        state = self._fleet.fresh(run).state
+        state = self._state(run)
         record = self._record(run)
         try:
             stopped = state in TRAINS and record is not None and self._launcher.stop(record)
@@ -122,26 +147,18 @@ class Control:
         if not stopped:
             where = "; it was started elsewhere, stop it there" if state in TRAINS else ""
             raise Refusal(409, f"run {run!r} is {state} and has no process to stop{where}")
+        if state is State.PENDING and record is not None:
+            self._launches.replace(record.model_copy(update={"cancelled": CANCELLED}))
 
     def resume(self, run: str, num_steps: int | None, user: str) -> None:
         """Has a run go on. Raises `Refusal`: 409 when it trains or cannot, 422, 503."""
         with self._changing:
-            found = self._fleet.fresh(run)
-            _check_resumable(found, num_steps)
+            self._check_resumable(run, num_steps)
             before = self._launches.read(run)
-            launch = before.launch if before else Launch(by=user, at=_now())
-            launch = launch.model_copy(update={"at": _now(), "pid": None, "submission": None})
-            record = LaunchFile(
-                run=run,
-                launch=launch,
-                command="tune" if found.kind == "tune" else "train",
-                key=before.key if before else None,
-                body=before.body if before else "",
-            )
-            record = self._launcher.prepared(record)
+            record = self._launcher.prepared(self._resumed(run, before, user))
             if before:
                 self._launches.replace(record)
-            elif not self._launches.add(record, found.config):
+            elif not self._launches.add(record, ""):
                 raise Refusal(409, f"run {run!r} is being resumed")
             try:
                 self._launches.replace(self._launcher.go_on(record, num_steps))
@@ -152,12 +169,48 @@ class Control:
 
     def scale(self, run: str, workers: int) -> None:
         """Has a run go on with as many workers. Raises `Refusal`: 409 when it does not train."""
-        state = self._fleet.fresh(run).state
+        state = self._state(run)
         if state not in (State.RUNNING, State.STALLED):
             raise Refusal(409, f"run {run!r} is {state}; only one that trains can be scaled")
         if workers > self._settings.max_workers:
             raise Refusal(422, f"this service allows at most {self._settings.max_workers} workers")
         self._desk.ask(questions.scale, Path(self._settings.root) / run, workers)
+
+    def shown(self, run: str) -> Run:
+        """A run as it is now, once what was done to it is seen."""
+        return self._fleet.fresh(run)
+
+    def _state(self, run: str) -> State:
+        """How a run fares at this moment, whatever was last seen of it."""
+        status, record = parse_status(self._store.status(run)), self._launches.read(run)
+        asked = asked_for(record) if record else None
+        known = self._fleet.runs.get(run)
+        progress = known.progress() if known else Progress()
+        look = self._liveness.look(run, status, record.launch if record else None)
+        return derive(status, asked, progress, look, time.time()).state
+
+    def _check_resumable(self, run: str, num_steps: int | None) -> None:
+        state = self._state(run)
+        if state in TRAINS:
+            raise Refusal(409, f"run {run!r} is {state}; stop it first")
+        saved = self._store.checkpoints(run)
+        if not saved:
+            raise Refusal(409, f"run {run!r} has no checkpoint to go on from; clone it")
+        wanted = num_steps or facts(self._store.config(run)).num_steps or 0
+        if wanted <= saved[-1].step:
+            said = f"run {run!r} has made {saved[-1].step} outer steps of {wanted}"
+            raise Refusal(409 if num_steps is None else 422, f"{said}; give a larger num_steps")
+
+    def _resumed(self, run: str, before: LaunchFile | None, user: str) -> LaunchFile:
+        """The record of a run that goes on, whoever began it."""
+        kind = facts(self._store.config(run)).kind
+        record = before or LaunchFile(launch=Launch(by=user, at=_now()), run=run)
+        changed = {
+            "asked": _now(),
+            "cancelled": "",
+            "command": "tune" if kind == "tune" else "train",
+        }
+        return record.model_copy(update=changed)
 
     def _config(self, request: PlanRequest) -> str:
         if (request.recipe is None) == (request.clone_of is None):
@@ -211,7 +264,7 @@ class Control:
         """What runs a run now, whoever started it."""
         record = self._launches.read(run)
         status = parse_status(self._store.status(run))
-        if status is None or (record and status.began < record.launch.at.timestamp()):
+        if status is None or (record and is_awaited(status, asked_for(record))):
             return record
         at = datetime.datetime.fromtimestamp(status.began, datetime.UTC)
         here = status.host == platform.node() and is_running(status.pid, status.began)
@@ -219,17 +272,6 @@ class Control:
         launch = Launch(by="", at=at, pid=pid, submission=status.submission)
         ticks = started(pid) if pid is not None else None
         return LaunchFile(run=run, launch=launch, process_started=ticks)
-
-
-def _check_resumable(run: Run, num_steps: int | None) -> None:
-    if run.state in TRAINS:
-        raise Refusal(409, f"run {run.id!r} is {run.state}; stop it first")
-    if not run.checkpoints:
-        raise Refusal(409, f"run {run.id!r} has no checkpoint to go on from; clone it")
-    wanted = num_steps or run.num_steps or 0
-    if wanted <= run.checkpoints[-1].step:
-        said = f"run {run.id!r} has made {run.checkpoints[-1].step} outer steps of {wanted}"
-        raise Refusal(409 if num_steps is None else 422, f"{said}; give a larger num_steps")
 
 
 def _now() -> datetime.datetime:

@@ -167,7 +167,8 @@ class Ingest:
         known.launch = launch.launch if launch else None
         known.asked = None
         if launch:
-            known.asked = Asked(launch.launch.at.timestamp(), launch.launch.submission)
+            at, submission = launch.asked_at, launch.launch.submission
+            known.asked = Asked(at, submission, launch.cancelled)
         known.status = parse_status(self._store.status(known.name))
         entry = self._store.files.look((known.name, CONFIG))
         if known.config is None or entry is None or entry.mark != known.config.mark:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from metaopt.client.models import Launch
 from workers.service.launches import Launches
 from workers.service.liveness import LocalLiveness
-from workers.service.states import Look, Status
+from workers.service.states import Asked, Look, Status, is_awaited
 from workers.service.store import LaunchFile
 
 TAIL_BYTES = 16 * 1024
@@ -69,13 +69,17 @@ class LauncherLiveness:
         self._launcher, self._launches, self._local = launcher, launches, local
 
     def look(self, run: str, status: Status | None, launch: Launch | None) -> Look:
-        seen = self._local.look(run, status, launch)
-        has_begun = status and (launch is None or status.began >= launch.at.timestamp())
-        if launch is None or (has_begun and seen.alive is not None):
-            return seen
-        record = self._launches.read(run)
-        if record is None:
+        record = self._launches.read(run) if launch else None
+        if record is None or not is_awaited(status, asked_for(record)):
+            seen = self._local.look(run, status, None)
+            if seen.alive is None and record is not None:
+                return seen._replace(alive=self._launcher.is_there(record))
             return seen
         alive = self._launcher.is_there(record)
-        last_line = self._launcher.last_line(record) if alive is False and not has_begun else ""
-        return seen._replace(alive=alive, last_line=last_line)
+        last_line = self._launcher.last_line(record) if alive is False else ""
+        return self._local.look(run, None, None)._replace(alive=alive, last_line=last_line)
+
+
+def asked_for(record: LaunchFile) -> Asked:
+    """What a launch record says that matters for the state of its run."""
+    return Asked(record.asked_at, record.launch.submission, record.cancelled)

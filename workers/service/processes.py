@@ -1,7 +1,5 @@
 """Runs as processes of this machine, each in a session of its own: they outlive the service."""
 
-import contextlib
-import datetime
 import os
 import signal
 import subprocess
@@ -28,7 +26,7 @@ class ProcessLauncher(Launcher):
         self._root = root.absolute()
         self._launches = Launches(self._root)
         self._logs = self._root / SERVICE / LOGS
-        self._never: set[tuple[str, datetime.datetime]] = set()  # launches that nothing came of
+        self._never: set[tuple[str, float]] = set()  # launches that nothing came of
 
     def prepared(self, record: LaunchFile) -> LaunchFile:
         return _with_process(record, None)
@@ -64,8 +62,6 @@ class ProcessLauncher(Launcher):
             return False
         finally:
             os.close(handle)
-        with contextlib.suppress(OSError), self._log(record).open("a") as log:
-            log.write("metaopt: asked to stop\n")  # the reason of one that had not begun yet
         return True
 
     def log(self, record: LaunchFile) -> str:
@@ -102,7 +98,7 @@ class ProcessLauncher(Launcher):
         return pid if started(pid) == record.process_started else None
 
     def _unrecorded(self, record: LaunchFile) -> int | None:
-        if (record.run, record.launch.at) in self._never:
+        if (record.run, record.asked_at) in self._never:
             return None
         marks = [self._mark(record), self._mark(record, "--resume")]
         for folder in Path("/proc").glob("[0-9]*"):
@@ -112,8 +108,8 @@ class ProcessLauncher(Launcher):
                 continue
             if words[-2:] in marks and started(int(folder.name)) is not None:
                 return int(folder.name)
-        if time.time() - record.launch.at.timestamp() > SURE_SECONDS:
-            self._never.add((record.run, record.launch.at))
+        if time.time() - record.asked_at > SURE_SECONDS:
+            self._never.add((record.run, record.asked_at))
         return None
 
     def _mark(self, record: LaunchFile, flag: str = "--out") -> list[str]:

@@ -45,6 +45,7 @@ class Asked(NamedTuple):
 
     at: float  # when it was last asked to begin or to go on, in seconds since 1970
     submission: str | None = None  # of the Ray job
+    cancelled: str = ""  # why it never began, in one line
 
 
 class Progress(NamedTuple):
@@ -112,8 +113,8 @@ def derive(
 ) -> Found:
     """The state of a run at `now`, seconds since 1970."""
     if asked and is_awaited(status, asked):
-        if look.alive is False and not look.held:
-            return Found(State.FAILED, look.last_line or NEVER_BEGAN)
+        if asked.cancelled or (look.alive is False and not look.held):
+            return Found(State.FAILED, asked.cancelled or look.last_line or NEVER_BEGAN)
         return Found(State.PENDING)
     if status is None:
         return _without_status(progress, look, now)

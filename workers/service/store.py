@@ -11,9 +11,9 @@ import json
 import tomllib
 from typing import Any, Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from metaopt.client.models import Checkpoint, Launch, Model, Workers
+from metaopt.client.models import Checkpoint, Launch, Workers
 from workers.service.files import Entry, Files, is_name
 
 CONFIG, METRICS, STATUS, WORKERS = "config.toml", "metrics.jsonl", "status.json", "workers.json"
@@ -25,15 +25,24 @@ MAX_STATUS = 2**16
 MAX_WORKERS = 4 * 2**20
 
 
-class LaunchFile(Model):
+class LaunchFile(BaseModel):
     """What the service was asked for, written before the run's process or job is started."""
 
-    launch: Launch  # `at` is when the run was last asked to begin or to go on
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    launch: Launch
+    asked: datetime.datetime | None = None  # when it was last asked to begin or to go on
+    cancelled: str = ""  # why it never began, in one line
     run: str = ""
     command: Literal["train", "tune"] = "train"
     key: str | None = None  # SHA-256 of who asked and the Idempotency-Key
-    body: str = ""  # SHA-256 of the request's body
+    body: str = ""  # SHA-256 of what was asked
     process_started: int | None = None  # of `launch.pid`, in clock ticks since the machine began
+
+    @property
+    def asked_at(self) -> float:
+        """When that was, in seconds since 1970."""
+        return (self.asked or self.launch.at).timestamp()
 
 
 class Config(NamedTuple):

@@ -13,10 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 from tiny_run import TINY
 
-from metaopt.client.models import Run
 from workers.service import app
+from workers.service.control import Control
 from workers.service.desk import Desk
-from workers.service.fleet import Fleet
 from workers.service.launcher import Launcher, Unreachable
 from workers.service.settings import Settings
 from workers.service.store import LaunchFile
@@ -86,11 +85,7 @@ class ServedRuns:
     http: TestClient
     root: Path
     launcher: FakeLauncher
-    fleet: Fleet
-
-    def run(self, name: str) -> Run:
-        """A run as it is now, not as it was a moment ago."""
-        return self.fleet.fresh(name)
+    control: Control
 
     def start(self, key: str | None = None, **asked: Any) -> Any:
         headers = {"Idempotency-Key": key} if key else {}
@@ -110,6 +105,7 @@ class ServedRuns:
         (folder / "status.json").write_text(json.dumps({**status, "attempt": 0}))
         if step:
             (folder / f"checkpoints/step_{step:06d}").mkdir(parents=True, exist_ok=True)
+        self.control.shown(run)
 
 
 @pytest.fixture
@@ -119,7 +115,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServedRuns]]:
     (tmp_path / "recipes" / "long.toml").write_text(LONG)
     (tmp_path / "runs").mkdir()
 
-    clients = contextlib.ExitStack()
+    running = contextlib.ExitStack()
 
     def made(**given: Any) -> ServedRuns:
         settings = Settings(
@@ -133,10 +129,10 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServedRuns]]:
         launcher = FakeLauncher()
         built = app.build(settings, launcher, DeskHere())
         client = TestClient(app.guarded(built), base_url="http://localhost:8700")
-        fleet = built.state.backend.fleet
-        return ServedRuns(clients.enter_context(client), tmp_path / "runs", launcher, fleet)
+        http = running.enter_context(client)
+        return ServedRuns(http, tmp_path / "runs", launcher, built.state.backend.control)
 
-    with clients:
+    with running:
         yield made
 
 

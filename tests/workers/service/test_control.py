@@ -150,7 +150,7 @@ def test_a_launch_that_may_have_been_heard_is_kept_and_begun_once(served):
 def test_a_launch_that_the_service_did_not_live_to_finish_is_told(served):
     served.start("k", name="one")
     served.launcher.alive.clear()
-    run = served.run("one")
+    run = served.control.shown("one")
     assert (run.state, run.reason) == ("failed", "log of one")
 
 
@@ -158,6 +158,7 @@ def test_stop(served):
     served.start(name="one")
     answer = served.http.post("/v1/runs/one/stop", headers=JSON)
     assert (answer.status_code, served.launcher.stopped) == (202, ["one"])
+    assert answer.json()["reason"] == "stopped before it began to train"
     served.says("one", "stopped")
     assert "is stopped and has no process" in problem(
         served.http.post("/v1/runs/one/stop", headers=JSON), 409
@@ -179,7 +180,7 @@ def test_resume(served):
     served.launcher.unreachable = {"go_on"}
     served.launcher.alive.clear()
     problem(post({}), 503)
-    assert served.run("one").state == "stopped"
+    assert served.control.shown("one").state == "stopped"
     served.launcher.unreachable = set()
     served.says("one", "stopped", step=20)
     answer = post({"num_steps": 2_000_000})

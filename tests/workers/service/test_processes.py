@@ -56,7 +56,8 @@ def http(tmp_path: Path, monkeypatch):
         recipes=tmp_path / "recipes",
         change_rate=0,
     )
-    with TestClient(app.guarded(app.build(settings)), base_url="http://localhost:8700") as client:
+    built = app.guarded(app.build(settings))
+    with TestClient(built, base_url="http://localhost:8700") as client:
         yield client
     for launched in Launches(tmp_path / "runs").all():
         if launched.launch.pid and processes.started(launched.launch.pid):
@@ -76,11 +77,11 @@ def test_a_run_starts_stops_goes_on_and_is_exported(http, tmp_path: Path):
     metrics = folder / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 2, said)
     state = lambda: http.get("/v1/runs/one").json()["state"]
-    wait_for(lambda: state() == "running", said)
+    wait_for(lambda: state() == "running", state, 10)
 
     assert http.post("/v1/runs/one/stop", headers=JSON).status_code == 202
     wait_for(lambda: processes.started(pid) is None, said)
-    wait_for(lambda: state() == "stopped", said)
+    wait_for(lambda: state() == "stopped", state, 10)
     stopped = http.get("/v1/runs/one").json()
     wait_for(lambda: not Path(f"/proc/{pid}").exists(), "a zombie", 10)
     step = stopped["checkpoints"][-1]["step"]
@@ -90,7 +91,7 @@ def test_a_run_starts_stops_goes_on_and_is_exported(http, tmp_path: Path):
     resumed = http.post("/v1/runs/one/resume", json=ahead)
     assert resumed.status_code == 202, resumed.text
     wait_for(lambda: run_status.read(folder).state == "succeeded", said)
-    wait_for(lambda: state() == "succeeded", said)
+    wait_for(lambda: state() == "succeeded", state, 20)
 
     archive = http.get("/v1/runs/one/export")
     assert archive.status_code == 200, archive.text
