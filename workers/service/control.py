@@ -42,7 +42,6 @@ Answer = TypeVar("Answer")
 TRAINS = (State.PENDING, State.RUNNING, State.STALLED)
 CANCELLED = "stopped before it began to train"
 MAX_SNIPPETS = 4096
-SEEN_SECONDS, LOOK_SECONDS = 5.0, 0.05  # until a change is seen in the list
 MAX_STEM = 100  # characters of a name that the time is put behind
 
 
@@ -178,15 +177,8 @@ class Control:
         self._desk.ask(questions.scale, Path(self._settings.root) / run, workers)
 
     def shown(self, run: str) -> Run:
-        """A run as it is listed, once what was done to it is seen there."""
-        end = time.monotonic() + SEEN_SECONDS
-        while time.monotonic() < end:
-            self._fleet.changed.set()
-            known = self._fleet.runs.get(run)
-            if known and known.summary and known.summary.state is self._state(run):
-                break
-            time.sleep(LOOK_SECONDS)
-        return self._fleet.run(run)
+        """A run as it is now, once what was done to it is seen."""
+        return self._fleet.fresh(run)
 
     def _state(self, run: str) -> State:
         """How a run fares at this moment, whatever was last seen of it."""
