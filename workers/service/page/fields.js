@@ -23,6 +23,12 @@ export class Fields {
     return { ...this.given, ...Object.fromEntries(differing.map((input) => [input.field.key, input.value()])) };
   }
 
+  // Enters [[key, value]], as who fills in the form does.
+  enter(values) {
+    for (const [key, value] of values) this.#inputs.get(key)?.enter(value);
+    this.#showCounts();
+  }
+
   // Which tables are unfolded.
   open() {
     return new Map(this.groups.map(({ table, node }) => [table, node.open]));
@@ -111,6 +117,12 @@ class Field {
       return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text); // the service says what is wrong
     }
     return text;
+  }
+
+  enter(value) {
+    if (this.field.type === "boolean") this.control.checked = value;
+    else this.control.value = Array.isArray(value) ? value.join("\n") : String(value);
+    this.mark.hidden = !this.isChanged();
   }
 
   differs() {

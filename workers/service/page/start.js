@@ -56,15 +56,17 @@ class StartForm {
     return new Fields(fields, { changed: () => this.#changed(), kindChanged: (key) => this.#changeKind(key), before });
   }
 
-  // Another kind has other keys: the service says which.
+  // Another kind has other keys: the service says which. What was entered for others is kept.
   async #changeKind(key) {
     const table = key.slice(0, -"kind".length);
     const kept = Object.entries(this.fields.overrides()).filter(([other]) => other === key || !other.startsWith(table));
-    const overrides = Object.fromEntries(kept);
+    const isKind = ([other]) => other.endsWith(".kind");
+    const overrides = Object.fromEntries(kept.filter(isKind));
     try {
       const { fields } = await post("/v1/forms", { ...this.source, overrides });
       const old = this.fields;
       this.fields = this.#fields(fields, { overrides, open: old.open() });
+      this.fields.enter(kept.filter((entry) => !isKind(entry)));
       old.node.replaceWith(this.fields.node);
       this.fields.filter(this.search.value);
       this.fields.focus(key);
