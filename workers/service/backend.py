@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
+from fastapi.concurrency import run_in_threadpool
 
 from metaopt.client.models import NAME
 from workers.service.archives import Archives
@@ -50,6 +51,8 @@ RunName = Annotated[str, Path(pattern=NAME)]
 
 
 async def _existing(run: RunName, parts: Parts) -> str:
+    if run not in parts.fleet and await run_in_threadpool(parts.store.has, run):
+        await run_in_threadpool(parts.fleet.rounds.another, run)  # it has only just begun
     parts.fleet.known(run)
     return run
 

@@ -10,7 +10,9 @@ import datetime
 import platform
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from metaopt.client.models import (
     Launch,
@@ -35,10 +37,11 @@ from workers.service.settings import Settings
 from workers.service.states import Progress, derive, is_awaited, parse_status
 from workers.service.store import LaunchFile
 
+Answer = TypeVar("Answer")
+
 TRAINS = (State.PENDING, State.RUNNING, State.STALLED)
 CANCELLED = "stopped before it began to train"
 MAX_SNIPPETS = 4096
-SEEN_SECONDS, LOOK_SECONDS = 5.0, 0.05  # until a change is seen in the list
 MAX_STEM = 100  # characters of a name that the time is put behind
 
 
@@ -84,10 +87,18 @@ class Control:
 
     def resolve(self, request: PlanRequest) -> Resolved:
         """The run that is asked for. Raises `Refusal`, 422, with the keys that it is about."""
+        return self._changed(request, questions.resolve, self._launcher.kind)
+
+    def form(self, request: PlanRequest) -> Recipe:
+        """What may be set in the run that is asked for. Raises `Refusal` as `resolve` does."""
+        name = request.recipe or request.clone_of or ""
+        return self._changed(request, questions.form, name)
+
+    def _changed(self, request: PlanRequest, question: Callable[..., Answer], last: str) -> Answer:
         limits = Limits(self._settings.max_workers)
         config, changes = self._config(request), dict(request.overrides)
         try:
-            return self._desk.ask(questions.resolve, config, changes, limits, self._launcher.kind)
+            return self._desk.ask(question, config, changes, limits, last)
         except BadOverrides as error:
             raise Refusal(422, str(error), [f"{key}: {error}" for key in error.keys]) from error
 
@@ -166,15 +177,8 @@ class Control:
         self._desk.ask(questions.scale, Path(self._settings.root) / run, workers)
 
     def shown(self, run: str) -> Run:
-        """A run as it is listed, once what was done to it is seen there."""
-        end = time.monotonic() + SEEN_SECONDS
-        while time.monotonic() < end:
-            self._fleet.changed.set()
-            known = self._fleet.runs.get(run)
-            if known and known.summary and known.summary.state is self._state(run):
-                break
-            time.sleep(LOOK_SECONDS)
-        return self._fleet.run(run)
+        """A run as it is now, once what was done to it is seen."""
+        return self._fleet.fresh(run)
 
     def _state(self, run: str) -> State:
         """How a run fares at this moment, whatever was last seen of it."""

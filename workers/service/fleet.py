@@ -13,7 +13,7 @@ from workers.service.series import all_series, encode
 from workers.service.store import Store
 
 NEWEST_EVENTS = 10_000  # of all runs, that are kept in memory for streams
-EMPTY_PAGE = b'{"runs":[],"total":0,"next":null}'
+PATIENCE = 10.0  # seconds that a round is waited for
 
 
 class Sent(NamedTuple):
@@ -24,6 +24,37 @@ class Sent(NamedTuple):
     encoded: bytes
 
 
+class Rounds:
+    """Rounds over the run folders, which one thread makes and others may ask for."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._begun = self._done = 0
+        self._asked: set[str] = set()
+
+    def another(self, run: str) -> None:
+        """Waits for one that begins after now and looks at `run`, though not for long."""
+        with self._changed:
+            self._asked.add(run)
+            wanted = self._begun + 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._done >= wanted, PATIENCE)
+
+    def begin(self, wait: float) -> set[str]:
+        """Waits until the next is due, `wait` seconds at most; the runs that it was asked for."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._asked, wait)
+            asked, self._asked = self._asked, set()
+            self._begun += 1
+            return asked
+
+    def end(self) -> None:
+        """Says that one is done."""
+        with self._changed:
+            self._done = self._begun
+            self._changed.notify_all()
+
+
 class Fleet:
     """The runs below a root."""
 
@@ -32,7 +63,7 @@ class Fleet:
         self.index: Index | None = None  # there while the service runs
         self.runs: dict[str, Known] = {}  # replaced whole
         self.events: deque[Sent] = deque(maxlen=NEWEST_EVENTS)
-        self.changed = threading.Event()  # set by who wants the folders looked at now
+        self.rounds = Rounds()
 
     def __contains__(self, run: str) -> bool:
         return run in self.runs
@@ -77,8 +108,13 @@ class Fleet:
         rows = b",".join(known.encoded for _, known in shown)
         return b'{"runs":[%s],"total":%d,"next":%s}' % (rows, len(found), following)
 
+    def fresh(self, run: str) -> Run:
+        """All about a run as it is now: for who has just changed it, or is about to."""
+        self.rounds.another(run)
+        return self.run(run)
+
     def run(self, run: str) -> Run:
-        """All about a run. Reads its folder."""
+        """All about a run, as it was a moment ago. Reads its folder."""
         known = self.known(run)
         config = self.store.config(run)
         with known.history.lock:

@@ -52,7 +52,6 @@ class Ingest:
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self._scanned = float("-inf")
         self._caught_up = False
-        self._asked: set[str] = set()
 
     def start(self) -> None:
         """Opens the index and begins. Raises `OSError` or `sqlite3.Error` where it cannot."""
@@ -62,7 +61,6 @@ class Ingest:
     def stop(self) -> None:
         """Ends, with all that was read in the index."""
         self._stopping.set()
-        self._fleet.changed.set()
         self._thread.join()
         self._looks.close()
         for known in self._fleet.runs.values():
@@ -86,29 +84,26 @@ class Ingest:
         return self._fleet.index
 
     def _run(self) -> None:
+        busy = False
         while not self._stopping.is_set():
+            asked = self._fleet.rounds.begin(0.0 if busy else ROUND)
             try:
-                busy = self._round()
+                busy = self._round(asked)
             except Exception:  # whatever is in a folder, the others are to be seen
                 logger.exception("a round over the run folders failed")
                 busy = False
             self._caught_up |= not busy and not self.is_blind
-            if not busy:
-                self._fleet.changed.wait(ROUND)
-            if self._fleet.changed.is_set():
-                self._fleet.changed.clear()
-                self._asked = set(self._fleet.runs)
-                self._scan()
+            self._fleet.rounds.end()
 
-    def _round(self) -> bool:
-        """Looks at each run that is due; whether there is more to read at once."""
-        if time.monotonic() - self._scanned > SCAN:
+    def _round(self, asked: set[str]) -> bool:
+        """Looks at each run that is due or asked for; whether there is more to read at once."""
+        if asked or time.monotonic() - self._scanned > SCAN:
             self._scan()
         for known in list(self._fleet.runs.values()):
             if self._stopping.is_set():
                 return False
             try:
-                self._look_at(known)
+                self._look_at(known, known.name in asked)
             except (OSError, sqlite3.Error) as error:
                 logger.warning("run %s cannot be read: %s", known.name, error)
         self._unload()
@@ -140,19 +135,20 @@ class Ingest:
         except ValueError:
             return History()
 
-    def _look_at(self, known: Known) -> None:
+    def _look_at(self, known: Known, is_asked: bool) -> None:
         now = time.monotonic()
         is_over = known.found is not None and known.found.state in OVER and not known.more
-        if is_over and now - known.looked < OVER_ROUND and known.name not in self._asked:
+        if is_over and now - known.looked < OVER_ROUND and not is_asked:
             return
-        self._asked.discard(known.name)
+        if is_asked:
+            self._looks.forget(known.name)
         first, known.looked = not known.looked, now
         if first:
             self._remember(known)
         self._read_folder(known)
         gain = self._read_records(known)
         self._judge(known, time.time())
-        if now - known.summarised >= SUMMARY or gain.rewound is not None:
+        if is_asked or now - known.summarised >= SUMMARY or gain.rewound is not None:
             self._summarise(known)
         if known.unsaved and not known.more and now - known.saved > SAVE:
             self._save(known)

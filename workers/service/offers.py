@@ -48,6 +48,12 @@ def recipe(name: RecipeName, parts: Parts) -> Recipe:
     raise Refusal(404, f"there is no recipe {name!r}")
 
 
+@router.post("/forms")
+def form(asked: PlanRequest, parts: Parts) -> Recipe:
+    """What may be set in a recipe, or in the configuration of a run, as changed."""
+    return parts.control.form(asked)
+
+
 @router.post("/plans")
 def plan(asked: PlanRequest, parts: Parts) -> Plan:
     """What a run would do and take; one estimate is compiled and measured."""

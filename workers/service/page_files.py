@@ -16,12 +16,23 @@ HEADERS = {
     ),
     "cache-control": "no-cache",  # asks each time whether it changed: a new version is seen at once
 }
+# Evaluation reports are shown in a document that has an origin of its own and no scripts but ours.
+FRAME_HEADERS = {
+    "frame.html": {
+        "content-security-policy": (
+            "sandbox allow-scripts; default-src 'none'; script-src 'self'; "
+            "style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'"
+        ),
+        "x-frame-options": "SAMEORIGIN",
+    },
+    "frame.js": {"cross-origin-resource-policy": "cross-origin"},
+}
 
 
 class _Files(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        response.headers.update(HEADERS)
+        response.headers.update(HEADERS | FRAME_HEADERS.get(path, {}))
         return response
 
 

@@ -27,6 +27,13 @@ def resolve(
     return resolution.resolve(config, changes, limits, launcher)
 
 
+def form(config: str, changes: Mapping[str, Value], limits: Limits, name: str) -> Recipe:
+    """See `workers.service.resolution.form`."""
+    from workers.service import resolution
+
+    return resolution.form(config, changes, limits, name)
+
+
 def snippet(run: str, config: str) -> str:
     """See `workers.service.resolution.snippet`."""
     from workers.service import resolution

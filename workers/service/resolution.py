@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from metaopt import model_card
-from metaopt.client.models import Value
+from metaopt.client.models import Recipe, Value
 from taskset.errors import InputError
 from workers import plan
 from workers.base_config import BaseConfig
@@ -28,6 +28,17 @@ def resolve(
     if settings.stream() is None:
         plan.check_tasks(settings)
     return Resolved(overrides.command_of(config), settings.to_toml())
+
+
+def form(config: str, changes: Mapping[str, Value], limits: Limits, name: str) -> Recipe:
+    """What may be set in the configuration with the text `config`, as changed.
+
+    Another `kind` has other keys. Raises `BadOverrides` as `overrides.resolve` does.
+    """
+    settings = overrides.resolve(config, changes, limits)
+    return Recipe(
+        name=name, title=name, config=settings.to_toml(), fields=overrides.fields(settings)
+    )
 
 
 def placed(settings: BaseConfig, launcher: Literal["process", "ray"]) -> BaseConfig:

@@ -66,6 +66,11 @@ class Store:
         runs |= {e.name.removesuffix(".json") for e in launched if e.name.endswith(".json")}
         return sorted(name for name in runs if is_name(name))
 
+    def has(self, name: str) -> bool:
+        """Whether there is a run of that name."""
+        places = (name, CONFIG), (SERVICE, LAUNCHES, f"{name}.json")
+        return name != SERVICE and any(self.files.look(place) for place in places)
+
     def config(self, name: str) -> Config | None:
         begun = self.files.read((name, CONFIG), length=MAX_CONFIG)
         asked = (SERVICE, LAUNCHES, f"{name}.toml")  # to begin with

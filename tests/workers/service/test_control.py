@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -151,7 +150,6 @@ def test_a_launch_that_may_have_been_heard_is_kept_and_begun_once(served):
 def test_a_launch_that_the_service_did_not_live_to_finish_is_told(served):
     served.start("k", name="one")
     served.launcher.alive.clear()
-    time.sleep(2.1)  # for as long as an answer of the launcher is good
     run = served.control.shown("one")
     assert (run.state, run.reason) == ("failed", "log of one")
 
