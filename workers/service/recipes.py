@@ -14,7 +14,7 @@ from taskset.errors import InputError
 from workers.service import overrides
 from workers.service.resolved import Limits
 
-PACKAGED = Path(__file__).with_name("recipes")  # where the wheel has them
+PACKAGED = Path(__file__).with_name("shipped_recipes")  # where the wheel has them
 
 
 def bundled() -> Path:
