@@ -79,7 +79,7 @@ class RemotePool(Pool):
         self._answers: dict[int, Any] = {}
         self._moving: dict[int, Snapshot] = {}  # states on their way to a new process, by worker
         self._late: dict[int, Snapshot] = {}  # those that wait for their workers to start
-        self._like: Any = None  # meta-parameters, published, of the shapes that states are for
+        self._like: Any = None  # meta-parameters, packed, of the shapes that states are for
         self._last_weights: Weights | None = None
         self._weights: Any = None
         self._next_look = 0.0
@@ -127,7 +127,7 @@ class RemotePool(Pool):
         self._last_weights = weights
         if not self._asynchronous:
             self._awaited = 0  # what has come since the last step is of older weights
-        self._weights = self._transport.publish(wire.pack(weights))
+        self._weights = wire.pack(weights)
 
     def collect(self) -> Sequence[WorkerResult]:
         if self._weights is None:
@@ -154,7 +154,7 @@ class RemotePool(Pool):
 
     def restore(self, snapshots: Sequence[Snapshot], meta_params: MetaParams) -> None:
         check_number(snapshots, len(self._specs))
-        self._like = self._transport.publish(wire.pack(meta_params))
+        self._like = wire.pack(meta_params)
         self._late = dict(enumerate(snapshots))
         try:
             for worker in list(self._idle):
@@ -280,7 +280,7 @@ class RemotePool(Pool):
         if worker not in self._moving:
             return
         if self._like is None:
-            self._like = self._transport.publish(wire.pack(self._meta_params))
+            self._like = wire.pack(self._meta_params)
         self._ask("restore", {worker: (self._moving[worker], self._like)})
 
     def _take_exception(self, worker: int, raised: Raised) -> None:

@@ -76,7 +76,7 @@ class RunsStart(Served):
         if self.json:
             print(plan.model_dump_json(indent=2))
         else:
-            cost = {} if plan.cost is None else {"cost": f"{plan.cost:.2f} {plan.currency}"}
+            cost = {} if plan.cost is None else {"cost": f"{plan.cost:.3g} {plan.currency}"}
             print_record({**plan.text, "core hours": plan.core_hours, **cost})
         return 0
 

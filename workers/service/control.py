@@ -108,6 +108,7 @@ class Control:
         Raises `Refusal`: 409 when the name is taken, 422 for what cannot be started, 503 when
         there is nothing to start it on.
         """
+        self._check_folder()
         body = digest(request.model_dump_json())
         hashed = digest(user, key) if key else None
         with self._changing:
@@ -152,6 +153,7 @@ class Control:
 
     def resume(self, run: str, num_steps: int | None, user: str) -> None:
         """Has a run go on. Raises `Refusal`: 409 when it trains or cannot, 422, 503."""
+        self._check_folder()
         with self._changing:
             self._check_resumable(run, num_steps)
             before = self._launches.read(run)
@@ -169,6 +171,7 @@ class Control:
 
     def scale(self, run: str, workers: int) -> None:
         """Has a run go on with as many workers. Raises `Refusal`: 409 when it does not train."""
+        self._check_folder()
         state = self._state(run)
         if state not in (State.RUNNING, State.STALLED):
             raise Refusal(409, f"run {run!r} is {state}; only one that trains can be scaled")
@@ -179,6 +182,15 @@ class Control:
     def shown(self, run: str) -> Run:
         """A run as it is now, once what was done to it is seen."""
         return self._fleet.fresh(run)
+
+    def _check_folder(self) -> None:
+        """Raises `Refusal`, 409, where launches cannot be written down before they begin."""
+        if "://" in self._settings.root:
+            raise Refusal(
+                409,
+                "runs at a URL are only shown and stopped here; start them by `metaopt submit`, "
+                "or serve a folder",
+            )
 
     def _state(self, run: str) -> State:
         """How a run fares at this moment, whatever was last seen of it."""

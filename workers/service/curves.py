@@ -37,6 +37,17 @@ class Batch(NamedTuple):
         cut = (self.step[kept], self.seconds[kept], self.offset[kept], self.check[kept])
         return Batch(*cut, self.names, self.values[kept])
 
+    def copied(self) -> "Batch":
+        """The same in memory of its own, so that what it was cut from can go."""
+        return Batch(
+            self.step.copy(),
+            self.seconds.copy(),
+            self.offset.copy(),
+            self.check.copy(),
+            self.names,
+            self.values.copy(),
+        )
+
 
 class Anchor(NamedTuple):
     """A record that a bucket begins with."""
@@ -85,9 +96,7 @@ class Curves:
         self._add_positions(batch, row[starts], starts)
         self._add_values(batch.values[:, columns >= 0], row[starts], starts, columns[columns >= 0])
         self.last_step = int(batch.step[-1])
-        self._recent.append(batch)
-        while sum(len(b.step) for b in self._recent[1:]) >= RECENT:
-            del self._recent[0]
+        self._remember(batch)
 
     def total(self, name: str) -> float:
         """The sum of a metric over all records."""
@@ -156,6 +165,16 @@ class Curves:
         curves.names = {str(name): i for i, name in enumerate(found["_names"])}
         curves._arrays = {name: found[name] for name in (*_OF_BUCKETS, *_OF_NAMES)}
         return curves
+
+    def _remember(self, batch: Batch) -> None:
+        """Keeps the newest records, as many as `RECENT` at least and twice that at most."""
+        self._recent.append(batch)
+        excess = sum(len(b.step) for b in self._recent) - RECENT
+        if excess < RECENT:
+            return
+        while excess >= len(self._recent[0].step):
+            excess -= len(self._recent.pop(0).step)
+        self._recent[0] = self._recent[0].after(int(self._recent[0].step[0]) + excess - 1).copied()
 
     def _before_recent(self) -> int:
         """The step before the newest records that are kept one by one."""

@@ -36,10 +36,13 @@ class Entry(NamedTuple):
 
 
 class Files(Protocol):
-    """What can be asked of a root. What is not there, or not a plain file or folder, is None."""
+    """What can be asked of a root. What is not there, or not a plain file or folder, is None.
+
+    All raise `OSError` when the root itself cannot be read.
+    """
 
     def list(self, place: Place) -> list[Entry]:
-        """What is in a folder, in no order; nothing when there is none. Raises `OSError`."""
+        """What is in a folder, in no order; nothing when there is none."""
         ...
 
     def look(self, place: Place) -> Entry | None:
@@ -76,7 +79,7 @@ class LocalFiles:
             with self._opened(place, os.O_DIRECTORY) as folder, os.scandir(folder) as found:
                 entries = [_entry(e.name, e.stat(follow_symlinks=False)) for e in found]
         except OSError as error:
-            if error.errno not in GONE or not place:
+            if error.errno not in GONE:
                 raise
             return []
         return [entry for entry in entries if entry is not None]
@@ -106,7 +109,10 @@ class LocalFiles:
         """A descriptor of what is at `place`, none of whose names is a link."""
         if not all(map(is_name, place)):
             raise FileNotFoundError(errno.ENOENT, "not a name")
-        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:  # which is not the same as that something in it is gone
+            raise OSError(errno.EIO, f"{self.root} cannot be read: {error.strerror}") from error
         try:
             for number, name in enumerate(place, 1):
                 kind = flags if number == len(place) else os.O_DIRECTORY

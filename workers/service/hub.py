@@ -46,12 +46,12 @@ class Hub:
         """Ticks until it is cancelled."""
         while True:
             await asyncio.sleep(TICK)
-            self._tick()
+            self.tick()
 
     def end(self) -> None:
         """Ends all streams."""
         self.ending = True
-        self._tick()
+        self.tick()
 
     async def ticks(self) -> bool:
         """Waits for the next tick; whether streams go on after it."""
@@ -67,7 +67,8 @@ class Hub:
             made = self._made[key] = _metrics(known, names, place)
         return made
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Begins a new round: what is made from now on is of this moment."""
         self._made.clear()
         self.events = tuple(self.fleet.events)
         self._ticked.set()

@@ -150,7 +150,8 @@ class Index:
             try:
                 found = dict(connection.execute("select name, value from meta").fetchall())
                 sound = connection.execute("pragma quick_check(1)").fetchone()[0] == "ok"
-                if sound and (found["version"], found["root"]) == (VERSION, self._root):
+                same = (found["version"], found["root"]) == (VERSION, self._root)
+                if sound and same and _has_all_tables(connection):
                     return connection
             except (*_ERRORS, KeyError):
                 pass
@@ -177,6 +178,11 @@ class Index:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = normal")
         return connection
+
+
+def _has_all_tables(connection: sqlite3.Connection) -> bool:
+    found = {name for (name,) in connection.execute("select name from sqlite_master").fetchall()}
+    return found >= {"runs", "transitions", "events", "events_of", "events_after"}
 
 
 def _event(run: str, number: int, kind: str, step: int, at: float | None, *rest: object) -> Event:

@@ -89,7 +89,7 @@ class Ingest:
             asked = self._fleet.rounds.begin(0.0 if busy else ROUND)
             try:
                 busy = self._round(asked)
-            except Exception:  # whatever is in a folder, the others are to be seen
+            except Exception:
                 logger.exception("a round over the run folders failed")
                 busy = False
             self._caught_up |= not busy and not self.is_blind
@@ -102,10 +102,7 @@ class Ingest:
         for known in list(self._fleet.runs.values()):
             if self._stopping.is_set():
                 return False
-            try:
-                self._look_at(known, known.name in asked)
-            except (OSError, sqlite3.Error) as error:
-                logger.warning("run %s cannot be read: %s", known.name, error)
+            self._try_to_look_at(known, known.name in asked)
         self._unload()
         return any(known.more for known in self._fleet.runs.values())
 
@@ -135,6 +132,16 @@ class Ingest:
         except ValueError:
             return History()
 
+    def _try_to_look_at(self, known: Known, is_asked: bool) -> None:
+        """Looks at a run; what is wrong with it is logged once, and the others are seen."""
+        try:
+            self._look_at(known, is_asked)
+            known.error = ""
+        except Exception as error:
+            if known.error != str(error):
+                logger.exception("run %s cannot be read", known.name)
+            known.error = str(error)
+
     def _look_at(self, known: Known, is_asked: bool) -> None:
         now = time.monotonic()
         is_over = known.found is not None and known.found.state in OVER and not known.more
@@ -142,9 +149,9 @@ class Ingest:
             return
         if is_asked:
             self._looks.forget(known.name)
-        first, known.looked = not known.looked, now
-        if first:
+        if not known.looked:
             self._remember(known)
+        known.looked = now
         self._read_folder(known)
         gain = self._read_records(known)
         self._judge(known, time.time())

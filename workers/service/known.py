@@ -31,6 +31,7 @@ class Known:
         self.records: Entry | None = None
         self.more = True  # whether there are records to read at once
         self.unsaved = False
+        self.error = ""  # why it could not be looked at last
         self.saved = self.looked = self.summarised = 0.0  # when last, on the monotonic clock
         self.used = time.monotonic()
         self._history: History | None = None

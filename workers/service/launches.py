@@ -58,7 +58,8 @@ class Launches:
 
     def add(self, record: LaunchFile, config: str) -> bool:
         """Writes a new one, whole or not at all; False where the name is taken, by whomever."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         mine = self._folder / f".{record.run}.{secrets.token_hex(8)}"
         try:
             replace_durably(mine, record.model_dump_json().encode())

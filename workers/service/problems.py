@@ -58,6 +58,11 @@ def install(app: FastAPI) -> None:
     def input_error(request: Request, error: InputError) -> Response:
         return response(Refusal(422, " ".join(str(error).split())))
 
+    @app.exception_handler(OSError)
+    def unreadable(request: Request, error: OSError) -> Response:
+        logger.error("the run folders cannot be read: %s", error)
+        return response(Refusal(503, "the run folders cannot be read now"))
+
     @app.exception_handler(HTTPException)
     def of_framework(request: Request, error: HTTPException) -> Response:
         return response(Refusal(error.status_code, str(error.detail), headers=error.headers or {}))

@@ -74,7 +74,7 @@ class ProcessLauncher(Launcher):
 
     def _spawn(self, record: LaunchFile, arguments: list[str]) -> LaunchFile:
         try:
-            self._logs.mkdir(parents=True, exist_ok=True)
+            self._logs.mkdir(exist_ok=True)  # beside the launch, which is written already
             with self._log(record).open("ab") as log:
                 child = subprocess.Popen(
                     [*COMMAND, *arguments],

@@ -1,6 +1,8 @@
 """uvicorn around the service."""
 
+import contextlib
 import socket
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -39,6 +41,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, hub: Hub):
         super().__init__(config)
         self._hub = hub
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends of a signal as of any other reason: uvicorn would send it to itself again."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._hub.end()

@@ -74,6 +74,8 @@ def test_a_run_starts_stops_goes_on_and_is_exported(http, tmp_path: Path):
     environment = Path(f"/proc/{pid}/environ").read_bytes()
     assert b"not for runs" not in environment
     assert os.getsid(pid) == pid
+    root = tmp_path / "runs"  # of a service that was started again, which finds what it needs
+    assert ProcessLauncher(root).is_there(Launches(root).read("one"))
     metrics = folder / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 2, said)
     state = lambda: http.get("/v1/runs/one").json()["state"]
