@@ -200,7 +200,7 @@ def test_a_curve_grows_and_goes_on_after_the_service_was_away(root, browser):
     folder = Folder(root / "runs", "growing").write(1, 50).status("running")
     with (
         service(root) as first,
-        new_page(browser, allowed=("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE")) as page,
+        new_page(browser, allowed=("ERR_CONNECTION", "ERR_INCOMPLETE", "status of 404")) as page,
     ):
         page.goto(f"{first.url}#/runs/growing")
         facts, table = page.locator(".facts"), page.get_by_role("table", name="Meta-loss, ")

@@ -24,7 +24,8 @@ export async function follow({ runs = [], names = [], cursor = null, signal, on 
         told(on[event.kind], event.data);
       });
     } catch (error) {
-      if (error instanceof Refusal && error.status < 500 && error.status !== 429) break;
+      // A service that has only begun knows no run yet; without a token there is no use in asking.
+      if (error instanceof Refusal && error.status === 401) break;
     }
     if (signal.aborted) break;
     say("reconnecting");
