@@ -38,6 +38,7 @@ export function bytes(size) {
 // A length of time in its two greatest units.
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return UNKNOWN;
+  if (seconds < 0.1) return `${trimmed((1000 * seconds).toPrecision(2))} ms`;
   if (seconds < 1) return `${trimmed(seconds.toPrecision(2))} s`;
   const whole = Math.round(seconds);
   const parts = [

@@ -75,6 +75,7 @@ const CHARTS = [
   {
     title: "Inner steps per second",
     names: { inner_steps_per_second: "inner steps/s" },
+    linear: true,
     note: "Of all workers together.",
   },
 ];
