@@ -1,5 +1,6 @@
 """What a list of runs shows of a configuration."""
 
+import functools
 import re
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +36,7 @@ def facts(config: Config | None) -> Facts:
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def family_of(task: str) -> str:
     """The family of a task's name: "mlp_family" of "mlp_family_seed7:source=embedded"."""
     return re.sub(r"_seed\d+$", "", re.split(r"[:+]", task, maxsplit=1)[0])

@@ -3,6 +3,7 @@
 A line is foreign until it is read: one that is no record is left out.
 """
 
+import itertools
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -95,9 +96,7 @@ def to_event(happening: Happening, run: str, number: int, at: Any) -> Event:
 def _line(record: dict[str, Any], offset: int, check: int) -> Line:
     metrics: dict[str, float] = {}
     details: dict[str, float] = {}
-    for name, value in _scalars(record, ""):
-        if len(metrics) + len(details) >= MAX_NAMES:
-            break
+    for name, value in itertools.islice(_scalars(record, ""), MAX_NAMES):
         (details if name.startswith(OF_TASKS) else metrics)[name] = value
     tasks = record.get("tasks")
     tasks = tasks if isinstance(tasks, dict) else {}

@@ -19,6 +19,7 @@ BURST_SECONDS = 2.0  # of the rate, that may come at once
 MIN_BURST = 10.0
 FAILURE_RATE = 0.2  # wrong tokens per second, of an address
 WITHOUT_TOKEN = ("/", "/healthz", "/readyz", "/v1/service")
+PAGE_FILES = "/static/"  # which neither tell nor change anything
 CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 LOCAL_USER = "local"  # when no token is needed
 
@@ -78,7 +79,7 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         self._check_size(scope, headers)
-        self._check_host(headers)
+        self._check_host(headers, scope["path"])
         user = self._authenticate(scope, headers)
         scope.setdefault("state", {})["user"] = user
         caller = user if user and self._settings.tokens else address(scope)
@@ -99,13 +100,15 @@ class Guard:
         if int(length) > self._settings.max_body:
             raise Refusal(413, _too_long(self._settings.max_body))
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, headers: Headers, path: str) -> None:
         hosts = headers.getlist("host")
         name = _host_name(hosts[0]) if len(hosts) == 1 else ""
         if not name:
             raise Refusal(400, "the request needs one Host header that names this service")
         if name not in self._host_names:
             raise Refusal(421, "this service does not go by that name; allow it by --allow-host")
+        if path.startswith(PAGE_FILES):  # also for the frame of reports, whose origin is none
+            return
         for origin in headers.getlist("origin"):
             if urlsplit(origin).netloc.lower() != hosts[0].lower():
                 raise Refusal(403, "the request comes from the page of another origin")
@@ -116,7 +119,7 @@ class Guard:
             return LOCAL_USER
         user = self._user(headers)
         path = scope["path"]
-        if user is None and path not in WITHOUT_TOKEN and not path.startswith("/static/"):
+        if user is None and path not in WITHOUT_TOKEN and not path.startswith(PAGE_FILES):
             _refuse_if_too_many(self._failures.wait(address(scope), time.monotonic()))
             challenge = {"www-authenticate": 'Bearer realm="metaopt"'}
             raise Refusal(401, "give a token: Authorization: Bearer TOKEN", headers=challenge)

@@ -73,7 +73,8 @@ function frame({ x, y, width, height, axis, left, top, xLabel, xText }) {
   const number = Math.max(2, Math.round(width / 110));
   for (const value of axis === "time" ? x.timeTicks(number) : x.ticks(number)) {
     parts.push(drawn("line", { class: "mark", x1: left(value), x2: left(value), y1: base, y2: base + 4 }));
-    parts.push(drawn("text", { x: left(value), y: base + 16, "text-anchor": "middle" }, xText(value)));
+    const anchor = left(value) > width - 3 * RIGHT ? "end" : "middle"; // or it would stick out
+    parts.push(drawn("text", { x: left(value), y: base + 16, "text-anchor": anchor }, xText(value)));
   }
   parts.push(drawn("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: base, y2: base }));
   parts.push(drawn("text", { x: width - RIGHT, y: height - 3, "text-anchor": "end" }, xLabel));

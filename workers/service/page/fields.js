@@ -23,6 +23,12 @@ export class Fields {
     return { ...this.given, ...Object.fromEntries(differing.map((input) => [input.field.key, input.value()])) };
   }
 
+  // Enters [[key, value]], as who fills in the form does.
+  enter(values) {
+    for (const [key, value] of values) this.#inputs.get(key)?.enter(value);
+    this.#showCounts();
+  }
+
   // Which tables are unfolded.
   open() {
     return new Map(this.groups.map(({ table, node }) => [table, node.open]));
@@ -90,8 +96,8 @@ class Field {
     this.control = controlOf(field, id);
     this.problem = element("small", { id: `${id}-problem`, class: "problem" });
     const short = field.key.split(".").at(-1);
-    const label = element("label", { for: id }, short, element("span", { class: "changed-mark", hidden: !given }, "changed"));
-    this.mark = label.lastChild;
+    this.mark = element("span", { class: "changed-mark", hidden: !given }, "changed");
+    const label = element("div", { class: "label" }, element("label", { for: id }, short), this.mark);
     const help = element("small", { id: `${id}-help` }, field.help);
     this.node = element("div", { class: "field" }, label, this.control, help, this.problem);
     this.control.setAttribute("aria-describedby", `${id}-help ${id}-problem`);
@@ -111,6 +117,12 @@ class Field {
       return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text); // the service says what is wrong
     }
     return text;
+  }
+
+  enter(value) {
+    if (this.field.type === "boolean") this.control.checked = value;
+    else this.control.value = Array.isArray(value) ? value.join("\n") : String(value);
+    this.mark.hidden = !this.isChanged();
   }
 
   differs() {

@@ -33,7 +33,7 @@ const CHARTS = [
     title: "Staleness", names: { staleness: "greatest", effective_staleness: "weighted mean" }, linear: true,
     note: "Outer steps that estimates are behind.",
   },
-  { title: "Lost estimates", under: "dropped/", linear: true, note: "Per outer step, by cause." },
+  { title: "Lost estimates", under: "dropped/", linear: true, zeros: true, note: "In outer steps that lost any, by cause." },
   { title: "Inner steps per second", names: { inner_steps_per_second: "inner steps/s" }, note: "Of all workers together." },
 ];
 
@@ -100,9 +100,9 @@ class CurvesSection {
 
   draw() {
     this.empty.hidden = this.run.metrics.length > 0;
-    this.charts.forEach(({ lines, relative }, i) => {
+    this.charts.forEach(({ lines, relative, zeros }, i) => {
       const shown = lines.map(([name, label], style) => ({ name: label, style, series: this.curves.get(name) }));
-      this.panels[i].show(relative ? shown.map(overFirst) : shown);
+      this.panels[i].show(shown.map(relative ? overFirst : zeros ? withZeros : (curve) => curve));
     });
     const series = this.other && this.curves.get(this.other);
     this.otherPanel.show(series ? [{ name: this.other, style: 1, series }] : []);
@@ -155,6 +155,13 @@ function linesOf({ names, under, after = "" }, metrics) {
     .filter((name) => name.startsWith(under) && name.endsWith(after))
     .slice(0, MOST_LINES)
     .map((name) => [name, name.slice(under.length, name.length - after.length)]);
+}
+
+// What is counted is left out of a record where it is zero.
+function withZeros({ series, ...curve }) {
+  if (!series) return curve;
+  const [mean, min, max] = [series.mean, series.min, series.max].map((values) => values.map((value) => value ?? 0));
+  return { ...curve, series: { ...series, mean, min, max } };
 }
 
 function overFirst({ series, ...curve }) {

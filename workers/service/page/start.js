@@ -43,7 +43,7 @@ class StartForm {
   #form() {
     const help = "Letters, digits, “.”, “_” and “-”. Without one, it is the recipe's with the time.";
     const name = element("div", { class: "field" },
-      element("label", { for: "run-name" }, "Name of the run"), this.name, element("small", {}, help));
+      element("div", { class: "label" }, element("label", { for: "run-name" }, "Name of the run")), this.name, element("small", {}, help));
     this.name.setAttribute("aria-describedby", "run-name-help");
     name.lastChild.id = "run-name-help";
     const bar = element("div", { class: "actions sticky" }, this.planButton, this.count, this.status);
@@ -56,15 +56,17 @@ class StartForm {
     return new Fields(fields, { changed: () => this.#changed(), kindChanged: (key) => this.#changeKind(key), before });
   }
 
-  // Another kind has other keys: the service says which.
+  // Another kind has other keys: the service says which. What was entered for others is kept.
   async #changeKind(key) {
     const table = key.slice(0, -"kind".length);
     const kept = Object.entries(this.fields.overrides()).filter(([other]) => other === key || !other.startsWith(table));
-    const overrides = Object.fromEntries(kept);
+    const isKind = ([other]) => other.endsWith(".kind");
+    const overrides = Object.fromEntries(kept.filter(isKind));
     try {
       const { fields } = await post("/v1/forms", { ...this.source, overrides });
       const old = this.fields;
       this.fields = this.#fields(fields, { overrides, open: old.open() });
+      this.fields.enter(kept.filter((entry) => !isKind(entry)));
       old.node.replaceWith(this.fields.node);
       this.fields.filter(this.search.value);
       this.fields.focus(key);
