@@ -73,7 +73,7 @@ class RunView {
   }
 
   async open({ parts, query }) {
-    const chosen = parts[2] in SECTIONS ? parts[2] : "curves";
+    const chosen = Object.hasOwn(SECTIONS, parts[2]) ? parts[2] : "curves";
     const moved = this.section && this.section !== chosen;
     this.section = chosen;
     this.#leave.abort();
@@ -107,6 +107,7 @@ class RunView {
   // One stream for the summary at the top and for what the section wants to know; it takes the
   // place of an earlier one.
   #follow({ names = [], cursor = null, on = {} }, whole) {
+    if (whole.aborted) return; // another section is there by now
     this.#following.abort();
     this.#following = new AbortController();
     const signal = AbortSignal.any([whole, this.#following.signal]);

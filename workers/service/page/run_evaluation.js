@@ -1,12 +1,13 @@
 // Evaluation reports, each in a frame that can do nothing but show it.
 
-import { getText, runPath } from "/static/api.js";
+import { get, getText, runPath } from "/static/api.js";
 import { select } from "/static/chart_settings.js";
 import { element, replace } from "/static/dom.js";
 import { note } from "/static/router.js";
 
 export async function evaluationSection({ run, body, signal, query }) {
-  if (!run.evaluations.length) {
+  const { evaluations } = await get(runPath(run.id), signal); // there may be new ones
+  if (!evaluations.length) {
     replace(
       body,
       element("p", { class: "empty" }, "No suite has been evaluated. "),
@@ -15,7 +16,7 @@ export async function evaluationSection({ run, body, signal, query }) {
     return;
   }
   const asked = query.get("suite");
-  const first = run.evaluations.includes(asked) ? asked : run.evaluations[0];
+  const first = evaluations.includes(asked) ? asked : evaluations[0];
   const place = element("div", {});
   const show = async (suite) => {
     note({ suite });
@@ -25,7 +26,7 @@ export async function evaluationSection({ run, body, signal, query }) {
     );
     replace(place, frame(suite, report));
   };
-  const suites = Object.fromEntries(run.evaluations.map((suite) => [suite, suite]));
+  const suites = Object.fromEntries(evaluations.map((suite) => [suite, suite]));
   const choice = select("Suite", suites, first, (suite) =>
     show(suite).catch((error) => replace(place, error.message)),
   );
