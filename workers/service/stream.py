@@ -1,5 +1,7 @@
 """The stream: server-sent events of what a hub has for a subscriber."""
 
+import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -11,11 +13,12 @@ from fastapi.responses import StreamingResponse
 from metaopt.client.models import Name
 from workers.service.backend import Parts
 from workers.service.fleet import Sent
-from workers.service.hub import MAX_RUNS, Hub, Subscriber
+from workers.service.hub import MAX_RUNS, TICK, Hub, Subscriber
 from workers.service.problems import Refusal
 from workers.service.reads import MAX_NAMES, MetricName
 
 PING = 15.0  # seconds without an event
+PHASES = TICK / 2  # over which streams are spread, so that others are answered between them
 MAX_STREAMS = 1000
 PING_LINE = b": ping\n\n"
 LAST_LINES = b"retry: 1000\n: the service ends\n\n"
@@ -46,7 +49,9 @@ async def _sent(hub: Hub, subscriber: Subscriber, missed: list[Sent]) -> AsyncIt
     try:
         told = time.monotonic()
         yield b": metaopt\n\n" + subscriber.news(missed)
+        phase = random.random() * PHASES
         while await hub.ticks():
+            await asyncio.sleep(phase)
             news = subscriber.news()
             if not news and time.monotonic() - told > PING:
                 news = PING_LINE
