@@ -51,7 +51,7 @@ RunName = Annotated[str, Path(pattern=NAME)]
 
 
 async def _existing(run: RunName, parts: Parts) -> str:
-    if run not in parts.fleet and await run_in_threadpool(parts.store.has, run):
+    if not parts.fleet.has_seen(run) and await run_in_threadpool(parts.store.has, run):
         await run_in_threadpool(parts.fleet.rounds.another, run)  # it has only just begun
     parts.fleet.known(run)
     return run

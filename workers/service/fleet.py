@@ -71,18 +71,17 @@ class Fleet:
     def __iter__(self) -> Iterator[str]:
         return iter(self.runs)
 
+    def has_seen(self, run: str) -> bool:
+        """Whether anything is known of a run: its folder may be there and not have been read."""
+        known = self.runs.get(run)
+        return known is not None and known.summary is not None
+
     def known(self, run: str) -> Known:
         """What is known of a run. Raises `Refusal` when there is none."""
         known = self.runs.get(run)
         if known is None or known.summary is None:
             raise Refusal(404, f"there is no run {run!r}")
         return known
-
-    def state(self, run: str) -> State:
-        """How a run fares."""
-        summary = self.known(run).summary
-        assert summary is not None  # or `known` had refused
-        return summary.state
 
     def page(
         self,

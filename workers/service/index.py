@@ -60,10 +60,10 @@ class Index:
             self._writer.execute("begin")
             yield
 
-    def summaries(self) -> dict[str, str]:
-        """The summaries of runs as they were saved last, as JSON."""
-        query = "select run, summary from runs where summary is not null"
-        return dict(self._read(query, ()))
+    def summary(self, run: str) -> str | None:
+        """The summary of a run as it was saved last, as JSON."""
+        found = self._read("select summary from runs where run = ?", (run,))
+        return found[0][0] if found else None
 
     def transitions(self, run: str) -> list[Transition]:
         """The changes of state of a run, in order."""

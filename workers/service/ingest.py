@@ -1,5 +1,6 @@
 """The thread that reads the run folders, over and over, and knows what changed."""
 
+import contextlib
 import datetime
 import logging
 import sqlite3
@@ -7,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from metaopt.client.models import Transition
+from metaopt.client.models import RunSummary, Transition
 from workers.service.configuration import facts
 from workers.service.fleet import Fleet
 from workers.service.history import History
@@ -27,7 +28,7 @@ from workers.service.states import (
     parse_status,
 )
 from workers.service.store import CONFIG
-from workers.service.summary import searchable, summarise
+from workers.service.summary import summarise
 from workers.service.tail import Gain, read_on
 
 logger = logging.getLogger(__name__)
@@ -119,11 +120,17 @@ class Ingest:
             for name in gone:
                 self._looks.forget(name)
                 self._index.forget(name)
-        new = {
-            name: Known(name, lambda n=name: self._load(n)) for name in names if name not in runs
-        }
+        new = {name: self._recalled(name) for name in names if name not in runs}
         self._fleet.runs = {n: k for n, k in runs.items() if n not in gone} | new
         self._scanned = time.monotonic()
+
+    def _recalled(self, run: str) -> Known:
+        """What the index has of a run that was not looked at yet."""
+        known = Known(run, lambda: self._load(run))
+        with contextlib.suppress(ValueError):
+            if summary := self._index.summary(run):
+                known.show(RunSummary.model_validate_json(summary))
+        return known
 
     def _load(self, run: str) -> History:
         content = self._index.history(run)
@@ -238,10 +245,7 @@ class Ingest:
             self._read_only,
         )
         if summary != known.summary:
-            known.encoded = summary.model_dump_json().encode()
-            known.text = searchable(summary)
-            known.summary = summary
-            known.version += 1
+            known.show(summary)
 
     def _save(self, known: Known) -> None:
         """Writes the run to the index, which costs as much as the run has metrics."""

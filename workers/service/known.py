@@ -52,6 +52,13 @@ class Known:
         """Whether the curves are in memory."""
         return self._history is not None
 
+    def show(self, summary: RunSummary) -> None:
+        """Makes `summary` what is told of the run."""
+        self.encoded = summary.model_dump_json().encode()
+        self.text = " ".join((summary.id, summary.optimizer, *summary.tasks)).casefold()
+        self.summary = summary
+        self.version += 1
+
     def unload(self) -> None:
         """Lets go of the curves, which are in the index."""
         with self._loading:

@@ -13,6 +13,7 @@ from workers.service.observed import log_to_stderr
 from workers.service.settings import Settings
 
 MAX_HEAD = 32 * 1024  # bytes of request line and headers that are read at all
+KEEP_SECONDS = 75  # that a connection stays open for the next request of a page or a client
 GRACE_SECONDS = 10  # that requests have to end in when the service is asked to
 
 
@@ -25,6 +26,7 @@ def serve(settings: Settings) -> None:
         guarded(app),
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_SECONDS,
         server_header=False,
         log_config=None,
         access_log=False,

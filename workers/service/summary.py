@@ -42,11 +42,6 @@ def summarise(
     )
 
 
-def searchable(summary: RunSummary) -> str:
-    """What a search for a text looks at."""
-    return " ".join((summary.id, summary.optimizer, *summary.tasks)).casefold()
-
-
 def _seconds_left(facts: Facts, history: History) -> float | None:
     if facts.num_steps is None or not history.longest:
         return None

@@ -62,14 +62,14 @@ def test_records_that_were_taken_in_are_not_taken_in_again():
 
 
 def test_the_newest_records_are_exact():
-    made = curves(batch(1, 400), batch(401, 480), batch(481, 1000))
-    points = made.curve("loss", 900, 905)
-    assert points.step.tolist() == [900, 901, 902, 903, 904, 905]
+    made = curves(batch(1, 1400), batch(1401, 1480), batch(1481, 2000))
+    points = made.curve("loss", 1900, 1905)
+    assert points.step.tolist() == [1900, 1901, 1902, 1903, 1904, 1905]
     np.testing.assert_array_equal(points.mean, 1.0 / points.step)
-    assert len(made.curve("loss", 300, 1000).step) <= BUCKETS
-    fewer = made.curve("loss", 801, 1000, points=10)
-    assert fewer.step.tolist() == [*range(820, 1001, 20)]
-    assert fewer.mean[0] == pytest.approx((1.0 / np.arange(801, 821)).mean())
+    assert len(made.curve("loss", 300, 2000).step) <= BUCKETS
+    fewer = made.curve("loss", 1801, 2000, points=10)
+    assert fewer.step.tolist() == [*range(1820, 2001, 20)]
+    assert fewer.mean[0] == pytest.approx((1.0 / np.arange(1801, 1821)).mean())
 
 
 def test_values_that_are_not_finite_are_seen_and_not_counted():

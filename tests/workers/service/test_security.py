@@ -1,5 +1,6 @@
 """The attacks that the service is to withstand, one by one."""
 
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from workers.service.settings import Settings, read_tokens
 
 TOKEN, OTHER = "a-token-of-alice-0123456789", "a-token-of-bob-0123456789"
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
+INDEXES = itertools.count()
 SECRET = "what nobody may read"
 JSON = {"content-type": "application/json"}
 
@@ -32,7 +34,7 @@ class NoDesk(Desk):
 
 def client(root: Path, **given: Any) -> TestClient:
     made = Settings(
-        **({"root": str(root), "index": root.parent / "index.sqlite", "rate": 0} | given)
+        **({"root": str(root), "index": root.parent / f"{next(INDEXES)}.sqlite", "rate": 0} | given)
     )
     return TestClient(
         app.guarded(app.build(made)),
