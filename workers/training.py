@@ -56,29 +56,27 @@ class Training:
         self._unsaved: OSError | None = None  # why the last checkpoint could not be written
         self.why_stopped = ""  # before the last outer step, in one line
 
-    def run(self, state: OuterState) -> Interrupts:
+    def run(self, state: OuterState, interrupts: Interrupts) -> None:
         """Trains from `state` to the end, or to a signal; either way the last state is saved.
 
         A checkpoint that cannot be written is tried again after the next outer step. Raises
         `InputError` when that of the last state could not be written.
         """
-        with Interrupts() as interrupts:
-            self._last_time = time.monotonic()
-            meta_train(
-                self._config.learner,
-                state,
-                self._pool,
-                max_staleness=self._config.workers.max_staleness,
-                staleness_decay=self._config.workers.staleness_decay,
-                project=self._config.project,
-                on_step=lambda done: self._after(done, interrupts),
-            )
+        self._last_time = time.monotonic()
+        meta_train(
+            self._config.learner,
+            state,
+            self._pool,
+            max_staleness=self._config.workers.max_staleness,
+            staleness_decay=self._config.workers.staleness_decay,
+            project=self._config.project,
+            on_step=lambda done: self._after(done, interrupts),
+        )
         if self._unsaved:
             raise InputError(
                 f"the last checkpoint could not be written to {self._folder.checkpoints}: "
                 f"{_reason(self._unsaved)}; make room there and go on from the one before"
             ) from self._unsaved
-        return interrupts
 
     def _after(self, done: OuterStep, interrupts: Interrupts) -> bool:
         step, previous = done.state.step, self._best

@@ -101,6 +101,8 @@ class RunCommand(abc.ABC):
     ) -> int:
         upload = _uploader(self.url, folder) if self.url else None
         with contextlib.ExitStack() as stack:
+            # From here on, who is asked to stop leaves a checkpoint and says so.
+            interrupts = stack.enter_context(Interrupts())
             reporter = stack.enter_context(
                 run_status.reported(folder.path, pool, self._status_uploader(folder))
             )
@@ -117,7 +119,7 @@ class RunCommand(abc.ABC):
                 )
             ]
             run = training.Training(self.settings, folder, pool, sinks, best, upload)
-            interrupts = run.run(start)
+            run.run(start, interrupts)
             reporter.end("stopped" if run.why_stopped else "succeeded", run.why_stopped)
         self._print_end(console, folder, interrupts)
         return interrupts.exit_code

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import browser  # noqa: F401  a fixture
 from pretended_launcher import DeskHere, FakeLauncher
 from starlette.testclient import TestClient
 from tiny_run import TINY

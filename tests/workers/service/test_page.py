@@ -12,7 +12,8 @@ from pathlib import Path
 import axe_playwright_python
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from browsers import SECONDS, needs_browser
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pretended_launcher import DeskHere, FakeLauncher
 from run_folders import CONFIG, Folder
 from tiny_run import TINY
@@ -20,12 +21,8 @@ from tiny_run import TINY
 from workers.service import app
 from workers.service.settings import Settings
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = needs_browser
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
-SECONDS = 60  # that what is expected may take on a busy machine
 HOSTILE = "<img src=x onerror=alert(1)>"
 REPORT = f"""<!doctype html><title>report</title><style>h1 {{ color: rgb(0, 128, 0) }}</style>
 <h1>What was learned</h1>{HOSTILE}<script>parent.document.title = "mine"</script>"""
@@ -105,15 +102,6 @@ def root(tmp_path_factory) -> Path:
 def served(root) -> Iterator[Service]:
     with service(root) as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=SECONDS * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextlib.contextmanager
