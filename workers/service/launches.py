@@ -4,7 +4,6 @@ NAME.toml beside it is the configuration to begin with. A launch without a proce
 is one that the service did not live to finish.
 """
 
-import contextlib
 import hashlib
 import os
 import secrets
@@ -60,16 +59,18 @@ class Launches:
         """Writes a new one, whole or not at all; False where the name is taken, by whomever."""
         self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.mkdir(exist_ok=True)
+        if self.exists(record.run):
+            return False
+        replace_durably(self.config(record.run), config.encode())
         mine = self._folder / f".{record.run}.{secrets.token_hex(8)}"
         try:
             replace_durably(mine, record.model_dump_json().encode())
-            with contextlib.suppress(FileExistsError):
-                os.link(mine, self._path(record.run))  # a name for it, which nothing else has
-                replace_durably(self.config(record.run), config.encode())
-                return True
+            os.link(mine, self._path(record.run))  # a name for it, which nothing else has
+        except FileExistsError:
+            return False
         finally:
             mine.unlink(missing_ok=True)
-        return False
+        return True
 
     def replace(self, record: LaunchFile) -> None:
         """Writes what is known now."""

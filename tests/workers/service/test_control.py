@@ -1,12 +1,15 @@
 """Runs are started, stopped, resumed and scaled over HTTP, by a launcher that pretends."""
 
+import datetime
 import json
 import threading
 from pathlib import Path
 
 import pytest
 
+from metaopt.client.models import Launch
 from workers.service.launches import Launches
+from workers.service.store import LaunchFile
 
 JSON = {"content-type": "application/json"}
 
@@ -225,6 +228,30 @@ def test_tasks(served):
     assert picture.text.startswith("<svg ")
     problem(served.http.get("/v1/task-families/none/tasks"), 404)
     problem(served.http.get("/v1/tasks/thumbnail.svg?task=none"), 422)
+
+
+def test_a_launch_is_there_with_its_configuration_or_not_at_all(tmp_path: Path, monkeypatch):
+    launches = Launches(tmp_path)
+    at = datetime.datetime.now(datetime.UTC)
+    record = LaunchFile(run="one", launch=Launch(by="me", at=at))
+
+    def dies(source: Path, target: Path) -> None:
+        assert launches.config("one").read_text() == "seed = 1\n"
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("os.link", dies)
+        launches.add(record, "seed = 1\n")
+    assert not launches.exists("one")
+    assert launches.add(record, "seed = 2\n")
+    assert not launches.add(record, "seed = 3\n")
+    assert launches.read("one") == record
+    assert launches.config("one").read_text() == "seed = 2\n"
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == [
+        ".service",
+        "one.json",
+        "one.toml",
+    ]
 
 
 def test_launches_that_cannot_be_read_are_left_out(tmp_path: Path):

@@ -1,4 +1,4 @@
-// A chart with all around it: title, legend, reading by pointer and keys, zoom, and the same as table.
+// A chart with all around it: title, legend, reading by pointer and keys, zoom, and a table.
 
 import { announce } from "/static/announce.js";
 import { cursor, draw, layout, selection, styleClass, swatch } from "/static/chart.js";
@@ -23,14 +23,32 @@ export class ChartPanel {
     Object.assign(this, { settings, title, log, height });
     this.svg = drawn("svg", { class: "chart", "aria-hidden": "true" });
     this.overlay = drawn("g", {});
-    this.plot = element("div", { class: "plot", tabindex: 0, role: "application", "aria-roledescription": "chart" }, this.svg);
+    this.plot = element(
+      "div",
+      { class: "plot", tabindex: 0, role: "application", "aria-roledescription": "chart" },
+      this.svg,
+    );
     this.legend = element("ul", { class: "legend" });
-    this.table = element("div", { class: "scroll as-table", hidden: true, tabindex: 0, role: "region", "aria-label": `Table of ${title}` });
+    this.table = element("div", {
+      class: "scroll as-table",
+      hidden: true,
+      tabindex: 0,
+      role: "region",
+      "aria-label": `Table of ${title}`,
+    });
     this.toggle = button("", () => this.#toggleTable(), { class: "quiet" });
     this.#nameToggle();
     this.heading = element(`h${level}`, {}, title);
     const head = element("div", { class: "panel-head" }, this.heading, this.toggle);
-    this.node = element("figure", { class: "panel" }, head, element("p", { class: "note" }, note), this.legend, this.plot, this.table);
+    this.node = element(
+      "figure",
+      { class: "panel" },
+      head,
+      element("p", { class: "note" }, note),
+      this.legend,
+      this.plot,
+      this.table,
+    );
     this.#listen();
     new ResizeObserver(() => this.redraw()).observe(this.node);
   }
@@ -57,11 +75,20 @@ export class ChartPanel {
   #draw() {
     const width = Math.round(this.node.clientWidth);
     if (!width || !this.#curves.length) return;
-    const log = this.log && this.settings.log && this.#curves.every(({ series }) => series.mean.every((v) => v === null || v > 0));
+    const log =
+      this.log &&
+      this.settings.log &&
+      this.#curves.every(({ series }) => series.mean.every((v) => v === null || v > 0));
     this.#lines = this.#curves.map((curve) => this.#line(curve, log));
     const { settings } = this;
     this.#place = layout(this.#lines, {
-      width, height: this.height, log, range: this.#range(), axis: settings.axis, xLabel: settings.xLabel, xText: (value) => settings.xText(value),
+      width,
+      height: this.height,
+      log,
+      range: this.#range(),
+      axis: settings.axis,
+      xLabel: settings.xLabel,
+      xText: (value) => settings.xText(value),
     });
     draw(this.svg, this.#lines, this.#place);
     this.svg.append(this.overlay);
@@ -73,7 +100,10 @@ export class ChartPanel {
     const { axis, smoothing, band } = this.settings;
     series = ofWhatIsKnown(series);
     const x = axis === "step" ? series.step : series.seconds;
-    const extremes = band && { low: series.min.map(positiveIf(log)), high: series.max.map(positiveIf(log)) };
+    const extremes = band && {
+      low: series.min.map(positiveIf(log)),
+      high: series.max.map(positiveIf(log)),
+    };
     return { name, style, x, y: smoothed(series.mean, smoothing, log), ...extremes };
   }
 
@@ -149,7 +179,8 @@ export class ChartPanel {
   // From values of x to outer steps.
   #zoomTo(low, high) {
     const { step, seconds } = this.#curves[0].series;
-    const toStep = (value) => (this.settings.axis === "step" ? value : step[nearest(seconds, value)]);
+    const toStep = (value) =>
+      this.settings.axis === "step" ? value : step[nearest(seconds, value)];
     const first = Math.max(0, Math.floor(toStep(low)));
     this.settings.zoom(first, Math.max(first + 1, Math.ceil(toStep(high))));
   }
@@ -161,7 +192,9 @@ export class ChartPanel {
 
   #showReading() {
     const reading = this.#reading;
-    const at = this.#lines.map((line) => (reading === null ? line.x.length - 1 : nearest(line.x, reading)));
+    const at = this.#lines.map((line) =>
+      reading === null ? line.x.length - 1 : nearest(line.x, reading),
+    );
     if (reading === null || !this.#lines.length) this.overlay.replaceChildren();
     else {
       const chosen = this.#from !== null && selection(this.#place, this.#from, this.#to);
@@ -175,20 +208,29 @@ export class ChartPanel {
     const names = this.#lines.map((line) => `${styleClass(line.style)} ${line.name}`).join("\n");
     if (this.legend.dataset.names !== names) {
       this.legend.dataset.names = names;
-      replace(this.legend, this.#lines.map(({ name, style }) => {
-        const text = element("span", { class: "series" }, name);
-        return element("li", {}, swatch(style), text, element("span", { class: "value" }));
-      }));
+      replace(
+        this.legend,
+        this.#lines.map(({ name, style }) => {
+          const text = element("span", { class: "series" }, name);
+          return element("li", {}, swatch(style), text, element("span", { class: "value" }));
+        }),
+      );
     }
-    this.#lines.forEach((line, i) => setText(this.legend.children[i].lastChild, number(line.y[at[i]])));
+    this.#lines.forEach((line, i) =>
+      setText(this.legend.children[i].lastChild, number(line.y[at[i]])),
+    );
   }
 
   #valuesText() {
-    return this.#lines.map((line) => `${line.name} ${number(line.y.findLast((value) => value !== null))}`).join(", ");
+    return this.#lines
+      .map((line) => `${line.name} ${number(line.y.findLast((value) => value !== null))}`)
+      .join(", ");
   }
 
   #readingText() {
-    const values = this.#lines.map((line) => `${line.name} ${number(line.y[nearest(line.x, this.#reading)])}`);
+    const values = this.#lines.map(
+      (line) => `${line.name} ${number(line.y[nearest(line.x, this.#reading)])}`,
+    );
     return `${this.settings.xLabel} ${number(this.#reading)}: ${values.join(", ")}`;
   }
 
@@ -213,7 +255,8 @@ export class ChartPanel {
 
 // The index of the value that is closest, of values that rise.
 export function nearest(values, value) {
-  let low = 0, high = values.length - 1;
+  let low = 0,
+    high = values.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (values[middle] < value) low = middle + 1;
@@ -226,7 +269,9 @@ export function nearest(values, value) {
 function ofWhatIsKnown(series) {
   const known = series.mean.map((value) => value !== null);
   if (known.filter(Boolean).length > known.length / 2) return series;
-  return Object.fromEntries(Object.entries(series).map(([key, values]) => [key, values.filter((_, i) => known[i])]));
+  return Object.fromEntries(
+    Object.entries(series).map(([key, values]) => [key, values.filter((_, i) => known[i])]),
+  );
 }
 
 function positiveIf(log) {

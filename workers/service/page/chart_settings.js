@@ -43,15 +43,24 @@ export class ChartSettings extends EventTarget {
     const axis = select("Axis", { step: "Outer step", time: "Time" }, this.axis, (value) => {
       this.#change({ axis: value }, { axis: value === "step" ? null : value });
     });
-    const scale = select("Scale", { log: "Logarithmic", linear: "Linear" }, this.log ? "log" : "linear", (value) => {
-      this.#change({ log: value === "log" }, { scale: value === "log" ? null : value });
-    });
+    const scale = select(
+      "Scale",
+      { log: "Logarithmic", linear: "Linear" },
+      this.log ? "log" : "linear",
+      (value) => {
+        this.#change({ log: value === "log" }, { scale: value === "log" ? null : value });
+      },
+    );
     const band = checkbox("Least to greatest", this.band, (value) => {
       this.#change({ band: value }, { band: value ? null : "none" });
     });
     this.all = button("Show all steps", () => this.zoom(null, null), { class: "quiet" });
     const controls = [axis, scale, this.#slider(), band, this.all];
-    return element("div", { class: "settings", role: "group", "aria-label": "How charts are shown" }, controls);
+    return element(
+      "div",
+      { class: "settings", role: "group", "aria-label": "How charts are shown" },
+      controls,
+    );
   }
 
   #slider() {
@@ -61,7 +70,10 @@ export class ChartSettings extends EventTarget {
       ...range,
       oninput: () => {
         text.textContent = Number(input.value).toFixed(2);
-        this.#change({ smoothing: Number(input.value) }, { smoothing: Number(input.value) || null });
+        this.#change(
+          { smoothing: Number(input.value) },
+          { smoothing: Number(input.value) || null },
+        );
       },
     });
     return element("label", {}, element("span", {}, "Smoothing"), input, text);

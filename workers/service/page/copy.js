@@ -5,23 +5,32 @@ import { button, element } from "/static/dom.js";
 
 // A button that copies what `text()` gives, and says so.
 export function copyButton(label, text, style = "quiet") {
-  const node = button(label, async () => {
-    try {
-      await copy(text());
-      node.textContent = "Copied";
-    } catch {
-      node.textContent = "Not copied";
-    }
-    announce(node.textContent);
-    setTimeout(() => (node.textContent = label), 1600);
-  }, { class: style });
+  const node = button(
+    label,
+    async () => {
+      try {
+        await copy(text());
+        node.textContent = "Copied";
+      } catch {
+        node.textContent = "Not copied";
+      }
+      announce(node.textContent);
+      setTimeout(() => (node.textContent = label), 1600);
+    },
+    { class: style },
+  );
   return node;
 }
 
 // Code with a button that copies it.
 export function code(label, text) {
   const region = { tabindex: 0, role: "region", "aria-label": `${label}, text` };
-  const head = element("div", { class: "panel-head" }, element("h3", {}, label), copyButton(`Copy ${label.toLowerCase()}`, () => text));
+  const head = element(
+    "div",
+    { class: "panel-head" },
+    element("h3", {}, label),
+    copyButton(`Copy ${label.toLowerCase()}`, () => text),
+  );
   return element("div", { class: "code" }, head, element("pre", region, element("code", {}, text)));
 }
 

@@ -31,7 +31,11 @@ export class Curves {
   // The run went on from `step`: what came later did not happen.
   rewind(step) {
     this.#step = Math.min(this.#step, step);
-    for (const [name, series] of this.#series) this.#series.set(name, where(series, (at) => at <= step));
+    for (const [name, series] of this.#series)
+      this.#series.set(
+        name,
+        where(series, (at) => at <= step),
+      );
   }
 
   get(name) {
@@ -59,10 +63,12 @@ function joined(known, more) {
 
 function where(series, wanted) {
   const keep = series.step.map(wanted);
-  return keep.every(Boolean) ? series : mapped(series, (values) => values.filter((_, i) => keep[i]));
+  return keep.every(Boolean)
+    ? series
+    : mapped(series, (values) => values.filter((_, i) => keep[i]));
 }
 
-// Neighbours from index `begin` on become one point, as long as that has at most `width` outer steps.
+// Neighbours from index `begin` on become one point, of at most `width` outer steps.
 function merged(series, width, begin) {
   const result = mapped(series, (values) => values.slice(0, begin));
   let low = series.step[begin - 1] ?? 0; // where the present point begins
@@ -92,7 +98,8 @@ function emptied(series) {
 }
 
 function weighted(values, weights) {
-  let sum = 0, total = 0;
+  let sum = 0,
+    total = 0;
   values.forEach((value, i) => {
     if (value === null) return;
     sum += weights[i] * value;
@@ -107,5 +114,7 @@ function extreme(choose, ...values) {
 }
 
 function mapped(series, change) {
-  return Object.fromEntries(Object.entries(series).map(([key, values]) => [key, change(values, key)]));
+  return Object.fromEntries(
+    Object.entries(series).map(([key, values]) => [key, change(values, key)]),
+  );
 }

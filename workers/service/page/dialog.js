@@ -21,7 +21,11 @@ export function ask({ title, body = [], yes, danger = false, act }) {
   };
   const buttons = element("div", { class: "actions" }, button("Cancel", close), confirm);
   const form = element("form", { onsubmit: send }, heading, body, problem, buttons);
-  const dialog = element("dialog", { "aria-labelledby": "dialog-title", onclose: () => dialog.remove() }, form);
+  const dialog = element(
+    "dialog",
+    { "aria-labelledby": "dialog-title", onclose: () => dialog.remove() },
+    form,
+  );
   document.body.append(dialog);
   dialog.showModal();
 }

@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// An HTML element; `attributes` that are null or false are left out, one that is a function listens.
+// An HTML element. Attributes that are null or false are left out, one that is a function listens.
 // Children may be nodes, texts, numbers, null and lists of these.
 export function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
@@ -43,5 +43,7 @@ function filled(node, attributes, children) {
 }
 
 function nodes(children) {
-  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  return children
+    .flat(Infinity)
+    .filter((child) => child !== null && child !== undefined && child !== false);
 }

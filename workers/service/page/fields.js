@@ -13,14 +13,21 @@ export class Fields {
       const open = before.open?.get(table) ?? table.split(".").length === 1;
       return this.#group(table, members, open, changed, kindChanged);
     });
-    this.node = element("div", {}, this.groups.map(({ node }) => node));
+    this.node = element(
+      "div",
+      {},
+      this.groups.map(({ node }) => node),
+    );
     this.#showCounts();
   }
 
   // What differs from the recipe, by key.
   overrides() {
     const differing = [...this.#inputs.values()].filter((input) => input.differs());
-    return { ...this.given, ...Object.fromEntries(differing.map((input) => [input.field.key, input.value()])) };
+    return {
+      ...this.given,
+      ...Object.fromEntries(differing.map((input) => [input.field.key, input.value()])),
+    };
   }
 
   // Enters [[key, value]], as who fills in the form does.
@@ -43,7 +50,8 @@ export class Fields {
       if (input) input.refuse(line.replace(`${input.field.key}: `, ""));
       else rest.push(line);
     }
-    for (const group of this.groups) if (group.members.some((input) => input.refused)) group.node.open = true;
+    for (const group of this.groups)
+      if (group.members.some((input) => input.refused)) group.node.open = true;
     return rest;
   }
 
@@ -68,15 +76,23 @@ export class Fields {
   }
 
   #group(table, fields, open, changed, kindChanged) {
-    const members = fields.map((field) => new Field(field, field.key in this.given, () => {
-      this.#showCounts();
-      if (field.key.endsWith(".kind")) kindChanged(field.key);
-      else changed();
-    }));
+    const members = fields.map(
+      (field) =>
+        new Field(field, field.key in this.given, () => {
+          this.#showCounts();
+          if (field.key.endsWith(".kind")) kindChanged(field.key);
+          else changed();
+        }),
+    );
     for (const input of members) this.#inputs.set(input.field.key, input);
     const badge = element("span", { class: "note" });
     const summary = element("summary", {}, element("h2", {}, table || "run"), badge);
-    const node = element("details", { class: "group", open }, summary, members.map(({ node }) => node));
+    const node = element(
+      "details",
+      { class: "group", open },
+      summary,
+      members.map(({ node }) => node),
+    );
     return { table, node, members, badge };
   }
 
@@ -97,7 +113,12 @@ class Field {
     this.problem = element("small", { id: `${id}-problem`, class: "problem" });
     const short = field.key.split(".").at(-1);
     this.mark = element("span", { class: "changed-mark", hidden: !given }, "changed");
-    const label = element("div", { class: "label" }, element("label", { for: id }, short), this.mark);
+    const label = element(
+      "div",
+      { class: "label" },
+      element("label", { for: id }, short),
+      this.mark,
+    );
     const help = element("small", { id: `${id}-help` }, field.help);
     this.node = element("div", { class: "field" }, label, this.control, help, this.problem);
     this.control.setAttribute("aria-describedby", `${id}-help ${id}-problem`);
@@ -112,9 +133,14 @@ class Field {
     const { type } = this.field;
     const text = this.control.value;
     if (type === "boolean") return this.control.checked;
-    if (type === "strings") return text.split("\n").map((line) => line.trim()).filter(Boolean);
+    if (type === "strings")
+      return text
+        .split("\n")
+        .map((line) => line.trim())
+        .filter(Boolean);
     if (type === "integer" || type === "number") {
-      return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text); // the service says what is wrong
+      const isNumber = text.trim() !== "" && !Number.isNaN(Number(text));
+      return isNumber ? Number(text) : text; // the service says what is wrong with it
     }
     return text;
   }
@@ -126,8 +152,10 @@ class Field {
   }
 
   differs() {
-    const value = this.value(), was = this.field.value;
-    if (was === null) return value !== "" && value !== false && !(Array.isArray(value) && !value.length);
+    const value = this.value(),
+      was = this.field.value;
+    if (was === null)
+      return value !== "" && value !== false && !(Array.isArray(value) && !value.length);
     return JSON.stringify(value) !== JSON.stringify(was);
   }
 
@@ -145,20 +173,37 @@ class Field {
 
 function controlOf({ key, type, value, choices }, id) {
   const text = value === null ? "" : String(value);
-  if (type === "boolean") return element("input", { id, type: "checkbox", checked: value === true });
+  if (type === "boolean")
+    return element("input", { id, type: "checkbox", checked: value === true });
   if (type === "choice") {
     const all = value === null || choices.includes(text) ? choices : [text, ...choices];
     const empty = value === null ? [element("option", { value: "" }, "–")] : [];
-    return element("select", { id }, empty, all.map((one) => element("option", { value: one, selected: one === text }, one)));
+    return element(
+      "select",
+      { id },
+      empty,
+      all.map((one) => element("option", { value: one, selected: one === text }, one)),
+    );
   }
   if (type === "strings") {
     const lines = value || [];
-    const area = element("textarea", { id, rows: Math.min(Math.max(lines.length, 2), 8), spellcheck: "false" });
+    const area = element("textarea", {
+      id,
+      rows: Math.min(Math.max(lines.length, 2), 8),
+      spellcheck: "false",
+    });
     area.value = lines.join("\n");
     return area;
   }
   const numeric = type === "integer" ? "numeric" : type === "number" ? "decimal" : null;
-  return element("input", { id, value: text, inputmode: numeric, autocomplete: "off", spellcheck: "false", "data-key": key });
+  return element("input", {
+    id,
+    value: text,
+    inputmode: numeric,
+    autocomplete: "off",
+    spellcheck: "false",
+    "data-key": key,
+  });
 }
 
 // [[table, fields]] in the order in which tables first come.
@@ -173,6 +218,10 @@ function grouped(fields) {
 
 // The longest key that the line begins with or names.
 function keyOf(line, known) {
-  const words = line.split(/[\s:,;'"`=()[\]]+/).map((word) => word.replace(/^overrides\./, "").replace(/\.$/, ""));
-  return words.filter((word) => known.has(word) && (word.includes(".") || word === words[0])).sort((a, b) => b.length - a.length)[0];
+  const words = line
+    .split(/[\s:,;'"`=()[\]]+/)
+    .map((word) => word.replace(/^overrides\./, "").replace(/\.$/, ""));
+  return words
+    .filter((word) => known.has(word) && (word.includes(".") || word === words[0]))
+    .sort((a, b) => b.length - a.length)[0];
 }

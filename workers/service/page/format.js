@@ -38,6 +38,7 @@ export function bytes(size) {
 // A length of time in its two greatest units.
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return UNKNOWN;
+  if (seconds < 0.1) return `${trimmed((1000 * seconds).toPrecision(2))} ms`;
   if (seconds < 1) return `${trimmed(seconds.toPrecision(2))} s`;
   const whole = Math.round(seconds);
   const parts = [
@@ -47,7 +48,11 @@ export function duration(seconds) {
     [whole % 60, "s"],
   ];
   const first = parts.findIndex(([size]) => size > 0);
-  return parts.slice(first, first + 2).filter(([size]) => size > 0).map(([size, unit]) => `${size} ${unit}`).join(" ");
+  return parts
+    .slice(first, first + 2)
+    .filter(([size]) => size > 0)
+    .map(([size, unit]) => `${size} ${unit}`)
+    .join(" ");
 }
 
 export function since(time) {
@@ -56,7 +61,9 @@ export function since(time) {
 }
 
 export function dateTime(time) {
-  return time ? new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }) : UNKNOWN;
+  return time
+    ? new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })
+    : UNKNOWN;
 }
 
 // As many of the names as are read at a glance.
@@ -65,9 +72,16 @@ export function listed(names, most) {
   return names.length > most ? `${shown} and ${names.length - most} more` : shown;
 }
 
+export function stepsDone({ step, num_steps: all }) {
+  return all === null ? count(step) : `${count(step)} of ${count(all)}`;
+}
+
 // The counts that are not zero, each with its name.
 export function counted(counts) {
-  return Object.entries(counts).filter(([, size]) => size).map(([name, size]) => `${count(size)} ${name}`).join(", ");
+  return Object.entries(counts)
+    .filter(([, size]) => size)
+    .map(([name, size]) => `${count(size)} ${name}`)
+    .join(", ");
 }
 
 function trimmed(text) {

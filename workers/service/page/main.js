@@ -89,7 +89,8 @@ function reload() {
 
 function focusHeading() {
   const heading = main.querySelector("h1");
-  if (heading && document.activeElement?.closest("main") === null) heading.focus({ preventScroll: true });
+  if (heading && document.activeElement?.closest("main") === null)
+    heading.focus({ preventScroll: true });
   scrollTo(0, 0);
 }
 
@@ -98,14 +99,21 @@ function setTitle(text) {
 }
 
 function showTop() {
-  const places = [["runs", "Runs"], ["compare", "Compare"], ["tasks", "Tasks"]];
+  const places = [
+    ["runs", "Runs"],
+    ["compare", "Compare"],
+    ["tasks", "Tasks"],
+  ];
   if (!service.read_only) places.push(["start", "Start a run"]);
   const signedOut = service.needs_token && !service.user;
-  const links = places.map(([place, text]) => element("a", { href: link([place]), "data-place": place }, text));
+  const links = places.map(([place, text]) =>
+    element("a", { href: link([place]), "data-place": place }, text),
+  );
   replace(document.getElementById("nav"), signedOut ? [] : links);
   const user = service.user && element("span", { class: "user" }, service.user);
   const readOnly = service.read_only && element("span", { class: "read-only" }, "read-only");
-  const out = token() && button("Sign out", () => (keepToken(null), location.reload()), { class: "quiet" });
+  const out =
+    token() && button("Sign out", () => (keepToken(null), location.reload()), { class: "quiet" });
   replace(document.getElementById("account"), live, readOnly, user, out);
 }
 
@@ -121,16 +129,22 @@ function showLive(state) {
   live.textContent = { live: "live", reconnecting: "reconnecting …" }[state] || "";
 }
 
-for (const state of ["live", "reconnecting", "idle"]) streaming.addEventListener(state, () => showLive(state));
+for (const state of ["live", "reconnecting", "idle"])
+  streaming.addEventListener(state, () => showLive(state));
 
 reachable.addEventListener("lost", () => {
-  banner.textContent = "The service does not answer. What is shown may be old; this page tries again by itself.";
+  banner.textContent =
+    "The service does not answer. What is shown may be old; this page tries again by itself.";
   const timer = setInterval(() => get("/v1/service").catch(() => {}), RETRY);
-  reachable.addEventListener("found", () => {
-    clearInterval(timer);
-    banner.textContent = "";
-    if (main.querySelector(".unloaded")) reload();
-  }, { once: true });
+  reachable.addEventListener(
+    "found",
+    () => {
+      clearInterval(timer);
+      banner.textContent = "";
+      if (main.querySelector(".unloaded")) reload();
+    },
+    { once: true },
+  );
 });
 
 reachable.addEventListener("denied", () => {

@@ -8,13 +8,25 @@ export function planSummary(plan) {
     ["Time", duration(plan.seconds), "with a core for every worker"],
     ["Memory of a worker", bytes(plan.worker_bytes), "besides the libraries"],
     ["Core hours", number(plan.core_hours), `${count(plan.workers)} workers`],
-    plan.cost !== null && ["Cost", `${number(plan.cost)} ${plan.currency}`.trim(), "core hours times the price of one"],
+    plan.cost !== null && [
+      "Cost",
+      `${number(plan.cost)} ${plan.currency}`.trim(),
+      "core hours times the price of one",
+    ],
     ["Outer steps", count(plan.num_steps), ""],
   ].filter(Boolean);
   const boxes = tiles.map(([name, value, detail]) => {
-    return element("div", {}, element("dt", {}, name), element("dd", { class: "value" }, value), element("dd", { class: "detail" }, detail));
+    return element(
+      "div",
+      {},
+      element("dt", {}, name),
+      element("dd", { class: "value" }, value),
+      element("dd", { class: "detail" }, detail),
+    );
   });
-  const lines = Object.entries(plan.text).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  const lines = Object.entries(plan.text).map(([name, value]) =>
+    element("div", {}, element("dt", {}, name), element("dd", {}, value)),
+  );
   return [element("dl", { class: "tiles" }, boxes), element("dl", { class: "pairs" }, lines)];
 }
 

@@ -1,4 +1,4 @@
-// Where one is, in the part of the address after "#": "#/runs/NAME/workers?axis=time". It can be sent
+// Where one is, in the address after "#", as in "#/runs/NAME/workers?axis=time". It can be sent
 // to others, and the buttons of the browser go back and forth.
 
 // {parts: ["runs", "NAME", "workers"], query: URLSearchParams}

@@ -3,7 +3,7 @@
 import { announce } from "/static/announce.js";
 import { get, runPath } from "/static/api.js";
 import { element, replace, setText } from "/static/dom.js";
-import { count, counted, dateTime, duration, listed, number } from "/static/format.js";
+import { counted, dateTime, duration, listed, number, stepsDone } from "/static/format.js";
 import { link } from "/static/router.js";
 import { actionButtons } from "/static/run_actions.js";
 import { checkpointsSection } from "/static/run_checkpoints.js";
@@ -53,13 +53,27 @@ class RunView {
   head() {
     this.#showFacts();
     const heading = element("h1", { tabindex: -1 }, this.run.id);
-    const kicker = element("p", { class: "kicker" }, element("a", { href: link(["runs"]) }, "Runs"));
-    const top = element("div", { class: "view-head" }, element("div", {}, kicker, heading), this.actions);
-    return [top, element("div", { class: "state-line" }, this.badge, this.progress), this.reason, this.facts];
+    const kicker = element(
+      "p",
+      { class: "kicker" },
+      element("a", { href: link(["runs"]) }, "Runs"),
+    );
+    const top = element(
+      "div",
+      { class: "view-head" },
+      element("div", {}, kicker, heading),
+      this.actions,
+    );
+    return [
+      top,
+      element("div", { class: "state-line" }, this.badge, this.progress),
+      this.reason,
+      this.facts,
+    ];
   }
 
   async open({ parts, query }) {
-    const chosen = parts[2] in SECTIONS ? parts[2] : "curves";
+    const chosen = Object.hasOwn(SECTIONS, parts[2]) ? parts[2] : "curves";
     const moved = this.section && this.section !== chosen;
     this.section = chosen;
     this.#leave.abort();
@@ -85,13 +99,15 @@ class RunView {
       await SECTIONS[chosen][1]({ run, service, body, signal, query, follow });
       if (!follows) follow({});
     } catch (error) {
-      if (!signal.aborted) replace(body, element("p", { class: "problem unloaded", role: "alert" }, error.message));
+      if (!signal.aborted)
+        replace(body, element("p", { class: "problem unloaded", role: "alert" }, error.message));
     }
   }
 
-  // One stream for the summary at the top and for what the section wants to know; it takes the place
-  // of an earlier one.
+  // One stream for the summary at the top and for what the section wants to know; it takes the
+  // place of an earlier one.
   #follow({ names = [], cursor = null, on = {} }, whole) {
+    if (whole.aborted) return; // another section is there by now
     this.#following.abort();
     this.#following = new AbortController();
     const signal = AbortSignal.any([whole, this.#following.signal]);
@@ -109,7 +125,11 @@ class RunView {
   #showTabs() {
     const tabs = Object.entries(SECTIONS).map(([name, [text]]) => {
       const current = name === this.section ? "page" : null;
-      return element("a", { href: link(["runs", this.run.id, name]), "aria-current": current }, text);
+      return element(
+        "a",
+        { href: link(["runs", this.run.id, name]), "aria-current": current },
+        text,
+      );
     });
     const focused = this.tabs.contains(document.activeElement);
     replace(this.tabs, tabs);
@@ -126,7 +146,7 @@ class RunView {
     this.progress.value = Math.min(run.step, run.num_steps ?? 0);
     actionButtons(this.actions, run, this.service, (news) => this.#update(news));
     const facts = {
-      "Outer steps": `${count(run.step)}${run.num_steps === null ? "" : ` of ${count(run.num_steps)}`}`,
+      "Outer steps": stepsDone(run),
       "Time left": run.seconds_left === null ? null : duration(run.seconds_left),
       "Meta-loss": number(run.meta_loss),
       "Best validation": run.best === null ? null : number(run.best),
@@ -147,7 +167,10 @@ function showList(list, facts) {
   const names = known.map(([name]) => name).join("\n");
   if (list.dataset.names !== names) {
     list.dataset.names = names;
-    replace(list, known.map(([name]) => element("div", {}, element("dt", {}, name), element("dd", {}))));
+    replace(
+      list,
+      known.map(([name]) => element("div", {}, element("dt", {}, name), element("dd", {}))),
+    );
   }
   known.forEach(([, value], i) => setText(list.children[i].lastChild, value));
 }

@@ -9,11 +9,18 @@ import { badge } from "/static/states.js";
 
 export async function configurationSection({ run, body, signal }) {
   const { config, launch, transitions } = await get(runPath(run.id), signal);
-  replace(body, launch && launched(launch), transitions.length > 0 && states(transitions), code("Configuration", config));
+  replace(
+    body,
+    launch && launched(launch),
+    transitions.length > 0 && states(transitions),
+    code("Configuration", config),
+  );
 }
 
 function launched({ by, at, recipe, clone_of: original, overrides, submission, pid }) {
-  const changes = Object.entries(overrides).map(([key, value]) => element("li", {}, element("code", {}, `${key} = ${JSON.stringify(value)}`)));
+  const changes = Object.entries(overrides).map(([key, value]) =>
+    element("li", {}, element("code", {}, `${key} = ${JSON.stringify(value)}`)),
+  );
   const facts = {
     "Launched by": by,
     At: dateTime(at),
@@ -24,12 +31,24 @@ function launched({ by, at, recipe, clone_of: original, overrides, submission, p
     Changes: changes.length > 0 && element("ul", { class: "plain" }, changes),
   };
   const known = Object.entries(facts).filter(([, value]) => value);
-  return element("dl", { class: "facts" }, known.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+  return element(
+    "dl",
+    { class: "facts" },
+    known.map(([name, value]) =>
+      element("div", {}, element("dt", {}, name), element("dd", {}, value)),
+    ),
+  );
 }
 
 function states(transitions) {
   const rows = transitions.map(({ state, at, reason }) => {
-    return element("li", {}, badge(state), element("span", { class: "when" }, dateTime(at)), element("span", {}, reason));
+    return element(
+      "li",
+      {},
+      badge(state),
+      element("span", { class: "when" }, dateTime(at)),
+      element("span", {}, reason),
+    );
   });
   return [element("h3", {}, "States"), element("ol", { class: "transitions" }, rows)];
 }

@@ -8,33 +8,76 @@ import { element, replace } from "/static/dom.js";
 import { note } from "/static/router.js";
 
 const MOST_NAMES = 30; // in a request and in the stream
+const POINTS = 600; // of a curve
 const MOST_LINES = 8; // in a chart
 
 // What a chart shows: names of metrics, or the beginning of names that share it.
 const CHARTS = [
-  { title: "Meta-loss", names: { meta_loss: "meta-loss" }, note: "Mean over the estimates of an outer step." },
-  { title: "Meta-loss by task family", under: "families/", after: "/meta_loss", least: 2, note: "Mean over the estimates on its tasks." },
   {
-    title: "Normalised meta-loss", under: "families/", after: "/meta_loss", relative: true,
+    title: "Meta-loss",
+    names: { meta_loss: "meta-loss" },
+    note: "Mean over the estimates of an outer step.",
+  },
+  {
+    title: "Meta-loss by task family",
+    under: "families/",
+    after: "/meta_loss",
+    least: 2,
+    note: "Mean over the estimates on its tasks.",
+  },
+  {
+    title: "Normalised meta-loss",
+    under: "families/",
+    after: "/meta_loss",
+    relative: true,
     note: "Over the first that is shown, so that families can be compared.",
   },
-  { title: "Meta-loss by task", under: "tasks/", after: "/meta_loss", least: 2, note: "At most eight of them; all families are under Tasks." },
   {
-    title: "Validation", names: { "validation/score": "score", "validation/best": "best so far" },
+    title: "Meta-loss by task",
+    under: "tasks/",
+    after: "/meta_loss",
+    least: 2,
+    note: "At most eight of them; all families are under Tasks.",
+  },
+  {
+    title: "Validation",
+    names: { "validation/score": "score", "validation/best": "best so far" },
     note: "Lower is better; the best checkpoint is exported.",
   },
   { title: "Validation by task", under: "validation/losses/", note: "Of held-out inner runs." },
-  { title: "Gradient norm", names: { gradient_norm: "gradient norm" }, note: "Of the outer gradient, all leaves together." },
   {
-    title: "Gradient signal to noise", linear: true, names: { "gradient_noise/signal_to_noise": "signal to noise", "gradient_noise/cosine": "cosine of halves" },
+    title: "Gradient norm",
+    names: { gradient_norm: "gradient norm" },
+    note: "Of the outer gradient, all leaves together.",
+  },
+  {
+    title: "Gradient signal to noise",
+    linear: true,
+    names: {
+      "gradient_noise/signal_to_noise": "signal to noise",
+      "gradient_noise/cosine": "cosine of halves",
+    },
     note: "Below 1 the noise is greater than the gradient.",
   },
   {
-    title: "Staleness", names: { staleness: "greatest", effective_staleness: "weighted mean" }, linear: true,
+    title: "Staleness",
+    names: { staleness: "greatest", effective_staleness: "weighted mean" },
+    linear: true,
     note: "Outer steps that estimates are behind.",
   },
-  { title: "Lost estimates", under: "dropped/", linear: true, zeros: true, note: "In outer steps that lost any, by cause." },
-  { title: "Inner steps per second", names: { inner_steps_per_second: "inner steps/s" }, note: "Of all workers together." },
+  {
+    title: "Lost estimates",
+    under: "dropped/",
+    linear: true,
+    zeros: true,
+    note: "In outer steps that lost any, by cause.",
+  },
+  {
+    title: "Inner steps per second",
+    names: { inner_steps_per_second: "inner steps/s" },
+    linear: true,
+    note: "Of all workers together.",
+  },
 ];
 
 export async function curvesSection({ run, body, signal, query: asked, follow }) {
@@ -49,12 +92,19 @@ class CurvesSection {
     this.curves = new Curves();
     this.settings = new ChartSettings(asked);
     this.other = asked.get("metric");
-    this.panels = CHARTS.map((chart) => new ChartPanel(this.settings, { ...chart, log: !chart.linear }));
+    this.panels = CHARTS.map(
+      (chart) => new ChartPanel(this.settings, { ...chart, log: !chart.linear }),
+    );
     this.otherPanel = new ChartPanel(this.settings, { title: "Another metric" });
     this.choice = element("div", {});
     const another = element("div", { class: "another-metric" }, this.choice, this.otherPanel.node);
     this.empty = element("p", { class: "empty" }, "No outer step has been made yet.");
-    this.grid = element("div", { class: "panels" }, this.panels.map(({ node }) => node), another);
+    this.grid = element(
+      "div",
+      { class: "panels" },
+      this.panels.map(({ node }) => node),
+      another,
+    );
     this.#take(run);
     this.settings.addEventListener("look", () => this.draw());
     this.settings.addEventListener("zoom", () => this.load().catch(() => {}));
@@ -68,7 +118,8 @@ class CurvesSection {
   // Asks for the curves, and returns the cursor from which the stream goes on.
   async load() {
     const { first, last } = this.settings;
-    const path = `${runPath(this.run.id)}/metrics${query({ name: this.names, first, last, points: 600 })}`;
+    const asked = query({ name: this.names, first, last, points: POINTS });
+    const path = `${runPath(this.run.id)}/metrics${asked}`;
     const cursor = await this.curves.load(() => get(path, this.signal));
     this.draw();
     return cursor;
@@ -101,7 +152,11 @@ class CurvesSection {
   draw() {
     this.empty.hidden = this.run.metrics.length > 0;
     this.charts.forEach(({ lines, relative, zeros }, i) => {
-      const shown = lines.map(([name, label], style) => ({ name: label, style, series: this.curves.get(name) }));
+      const shown = lines.map(([name, label], style) => ({
+        name: label,
+        style,
+        series: this.curves.get(name),
+      }));
       this.panels[i].show(shown.map(relative ? overFirst : zeros ? withZeros : (curve) => curve));
     });
     const series = this.other && this.curves.get(this.other);
@@ -132,12 +187,17 @@ class CurvesSection {
 
   #isOfUnknown({ run, kind, cause }) {
     const name = { loss: `dropped/${cause}`, validation: "validation/score" }[kind];
-    return run === this.run.id && name && this.lookedAt < Infinity && !this.run.metrics.includes(name);
+    return (
+      run === this.run.id && name && this.lookedAt < Infinity && !this.run.metrics.includes(name)
+    );
   }
 
   #another() {
     const names = [...this.run.metrics].sort();
-    const choices = Object.fromEntries([["", "choose a metric"], ...names.map((name) => [name, name])]);
+    const choices = Object.fromEntries([
+      ["", "choose a metric"],
+      ...names.map((name) => [name, name]),
+    ]);
     const control = select("Another metric", choices, this.other || "", (name) => {
       this.other = name || null;
       note({ metric: this.other });
@@ -160,7 +220,9 @@ function linesOf({ names, under, after = "" }, metrics) {
 // What is counted is left out of a record where it is zero.
 function withZeros({ series, ...curve }) {
   if (!series) return curve;
-  const [mean, min, max] = [series.mean, series.min, series.max].map((values) => values.map((value) => value ?? 0));
+  const [mean, min, max] = [series.mean, series.min, series.max].map((values) =>
+    values.map((value) => value ?? 0),
+  );
   return { ...curve, series: { ...series, mean, min, max } };
 }
 
@@ -168,5 +230,13 @@ function overFirst({ series, ...curve }) {
   const first = series?.mean.find((value) => value !== null && value !== 0);
   if (!first) return curve;
   const scaled = (values) => values.map((value) => (value === null ? null : value / first));
-  return { ...curve, series: { ...series, mean: scaled(series.mean), min: scaled(series.min), max: scaled(series.max) } };
+  return {
+    ...curve,
+    series: {
+      ...series,
+      mean: scaled(series.mean),
+      min: scaled(series.min),
+      max: scaled(series.max),
+    },
+  };
 }

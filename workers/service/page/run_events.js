@@ -28,7 +28,10 @@ class Events {
   }
 
   controls() {
-    const kinds = Object.fromEntries([["", "all"], ...KINDS.map((kind) => [kind, kind === "loss" ? "lost estimates" : kind])]);
+    const kinds = Object.fromEntries([
+      ["", "all"],
+      ...KINDS.map((kind) => [kind, kind === "loss" ? "lost estimates" : kind]),
+    ]);
     const choose = (kind) => {
       this.kind = kind;
       this.#next = null;
@@ -42,13 +45,17 @@ class Events {
 
   // The next older ones.
   async load() {
-    const page = await get(`${runPath(this.run.id)}/events${query({ kind: this.kind, cursor: this.#next, limit: 100 })}`, this.signal);
+    const page = await get(
+      `${runPath(this.run.id)}/events${query({ kind: this.kind, cursor: this.#next, limit: 100 })}`,
+      this.signal,
+    );
     this.#next = page.next;
     this.list.append(...page.events.filter((event) => this.#isNew(event)).map(entry));
     this.more.hidden = page.next === null;
     this.lost = page.counts;
     replace(this.counts, lostTable(this.lost));
-    if (!this.list.children.length) this.list.append(element("li", { class: "empty" }, "Nothing happened."));
+    if (!this.list.children.length)
+      this.list.append(element("li", { class: "empty" }, "Nothing happened."));
   }
 
   add(event) {
@@ -69,10 +76,13 @@ class Events {
 
 function entry({ kind, step, at, cause, worker, task, text }) {
   const where = [worker !== null && `worker ${worker}`, task, cause].filter(Boolean).join(" · ");
-  return element("li", { class: `event of-${KINDS.includes(kind) ? kind : "other"}` },
+  return element(
+    "li",
+    { class: `event of-${KINDS.includes(kind) ? kind : "other"}` },
     element("span", { class: "kind" }, kind),
     element("span", { class: "when" }, `step ${count(step)}${at ? `, ${dateTime(at)}` : ""}`),
-    element("span", { class: "what" }, text, where && element("small", {}, where)));
+    element("span", { class: "what" }, text, where && element("small", {}, where)),
+  );
 }
 
 // How many estimates were lost, by cause.
@@ -81,8 +91,28 @@ function lostTable(counts) {
   if (!causes.length) return element("p", {}, "No estimate was lost.");
   const most = causes[0][1];
   const rows = causes.map(([cause, size]) => {
-    const bar = element("meter", { min: 0, max: most, value: size, "aria-label": `Estimates lost: ${cause}` });
-    return element("tr", {}, element("th", { scope: "row" }, cause), element("td", { class: "number" }, count(size)), element("td", {}, bar));
+    const bar = element("meter", {
+      min: 0,
+      max: most,
+      value: size,
+      "aria-label": `Estimates lost: ${cause}`,
+    });
+    return element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, cause),
+      element("td", { class: "number" }, count(size)),
+      element("td", {}, bar),
+    );
   });
-  return element("div", { class: "scroll" }, element("table", {}, element("caption", {}, "Estimates lost, by cause"), element("tbody", {}, rows)));
+  return element(
+    "div",
+    { class: "scroll" },
+    element(
+      "table",
+      {},
+      element("caption", {}, "Estimates lost, by cause"),
+      element("tbody", {}, rows),
+    ),
+  );
 }

@@ -16,10 +16,24 @@ export async function tasksSection({ run, body, signal }) {
 }
 
 function progressTable(families) {
-  const columns = ["Family", "Meta-loss", "First", "Newest", "Estimates", "Different tasks", "Non-finite inner runs"];
+  const columns = [
+    "Family",
+    "Meta-loss",
+    "First",
+    "Newest",
+    "Estimates",
+    "Different tasks",
+    "Non-finite inner runs",
+  ];
   const rows = families.map((family) => {
     const curve = sparkline(family.sparkline, `Meta-loss on ${family.family}`);
-    const numbers = [number(family.first), number(family.last), count(family.estimates), count(family.tasks), count(family.nonfinite_runs)];
+    const numbers = [
+      number(family.first),
+      number(family.last),
+      count(family.estimates),
+      count(family.tasks),
+      count(family.nonfinite_runs),
+    ];
     return element("tr", {}, familyHead(family), element("td", {}, curve), numbers.map(cell));
   });
   return table("Meta-loss by task family", columns, rows);
@@ -29,7 +43,10 @@ function progressTable(families) {
 function curriculumTable(families) {
   const tenths = Math.max(...families.map(({ share }) => share.length));
   if (!tenths) return null;
-  const columns = ["Family", ...Array.from({ length: tenths }, (_, i) => `${10 * i}–${10 * (i + 1)} %`)];
+  const columns = [
+    "Family",
+    ...Array.from({ length: tenths }, (_, i) => `${10 * i}–${10 * (i + 1)} %`),
+  ];
   const rows = families.map((family) => {
     const cells = family.share.map((share) => {
       const heat = element("span", { class: "heat" }, percent(share));
@@ -51,6 +68,16 @@ function cell(text) {
 
 function table(caption, columns, rows) {
   const head = columns.map((text) => element("th", { scope: "col" }, text));
-  const whole = element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, head)), element("tbody", {}, rows));
-  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, whole);
+  const whole = element(
+    "table",
+    {},
+    element("caption", {}, caption),
+    element("thead", {}, element("tr", {}, head)),
+    element("tbody", {}, rows),
+  );
+  return element(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    whole,
+  );
 }

@@ -6,17 +6,38 @@ import { count, counted, duration, since } from "/static/format.js";
 import { badge, showState } from "/static/states.js";
 
 const EVERY = 2000; // ms
-const COLUMNS = ["Worker", "State", "Task", "Estimates", "Failures in a row", "Estimate takes", "Busy for", "Lost estimates", "Process"];
+const COLUMNS = [
+  "Worker",
+  "State",
+  "Task",
+  "Estimates",
+  "Failures in a row",
+  "Estimate takes",
+  "Busy for",
+  "Lost estimates",
+  "Process",
+];
 
 export async function workersSection({ run, body, signal }) {
   const note = element("p", { class: "note" });
   const rows = element("tbody", { role: "rowgroup" });
   const head = COLUMNS.map((text) => element("th", { scope: "col", role: "columnheader" }, text));
-  const table = element("table", { class: "cards", role: "table" },
+  const table = element(
+    "table",
+    { class: "cards", role: "table" },
     element("caption", { class: "unseen" }, "Workers"),
     element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, head)),
-    rows);
-  replace(body, note, element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of workers" }, table));
+    rows,
+  );
+  replace(
+    body,
+    note,
+    element(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of workers" },
+      table,
+    ),
+  );
   const look = async () => show(await get(`${runPath(run.id)}/workers`, signal), note, rows);
   await look();
   const timer = setInterval(() => document.hidden || look().catch(() => {}), EVERY);
@@ -31,7 +52,8 @@ function show({ at, workers }, note, rows) {
     fill(row, worker);
     return row;
   });
-  const same = wanted.length === rows.children.length && wanted.every((row, i) => row === rows.children[i]);
+  const same =
+    wanted.length === rows.children.length && wanted.every((row, i) => row === rows.children[i]);
   if (!same) replace(rows, wanted);
 }
 
@@ -46,8 +68,13 @@ function fill(row, worker) {
   const [, state, ...cells] = row.children;
   showState(state.firstChild, worker.state);
   const texts = [
-    worker.task, count(worker.results), count(worker.failures), duration(worker.seconds), duration(worker.busy_seconds),
-    counted(worker.lost) || "none", worker.pid === null ? "–" : String(worker.pid),
+    worker.task,
+    count(worker.results),
+    count(worker.failures),
+    duration(worker.seconds),
+    duration(worker.busy_seconds),
+    counted(worker.lost) || "none",
+    worker.pid === null ? "–" : String(worker.pid),
   ];
   texts.forEach((text, i) => setText(cells[i], text));
 }

@@ -19,7 +19,6 @@ export async function runsView({ main, route, service, signal, title }) {
   replace(main, view.head(service), view.filters(), view.table, view.pages);
   await view.load();
   follow({ signal, on: { run: (summary) => view.update(summary), open: () => view.refresh() } });
-  return () => {};
 }
 
 class Runs {
@@ -35,37 +34,74 @@ class Runs {
     this.states = new Set(asked.getAll("state").filter((state) => RUN_STATES.includes(state)));
     this.cursor = null;
     this.total = element("p", { class: "note", role: "status" });
-    this.compare = button("Compare", () => go(["compare"], { run: [...this.#chosen] }), { disabled: true });
+    this.compare = button("Compare", () => go(["compare"], { run: [...this.#chosen] }), {
+      disabled: true,
+    });
     this.body = element("tbody", { role: "rowgroup" });
     this.empty = element("p", { class: "empty", hidden: true });
     this.table = this.#table();
     this.newer = button("Newer", () => this.#turn(this.#earlier.pop() ?? null));
     this.older = button("Older", () => (this.#earlier.push(this.cursor), this.#turn(this.#next)));
-    this.pages = element("nav", { class: "pages", "aria-label": "Pages of runs" }, this.newer, this.older);
+    this.pages = element(
+      "nav",
+      { class: "pages", "aria-label": "Pages of runs" },
+      this.newer,
+      this.older,
+    );
   }
 
   head(service) {
-    const start = !service.read_only && element("a", { class: "button primary", href: link(["start"]) }, "Start a run");
+    const start =
+      !service.read_only &&
+      element("a", { class: "button primary", href: link(["start"]) }, "Start a run");
     const where = element("p", { class: "kicker" }, service.root);
     const heading = element("h1", { tabindex: -1 }, "Runs");
-    return element("div", { class: "view-head" }, element("div", {}, where, heading), element("div", { class: "actions" }, this.compare, start));
+    return element(
+      "div",
+      { class: "view-head" },
+      element("div", {}, where, heading),
+      element("div", { class: "actions" }, this.compare, start),
+    );
   }
 
   filters() {
     const search = element("input", {
-      type: "search", value: this.text, placeholder: "name, optimizer or task", "aria-label": "Filter by text",
+      type: "search",
+      value: this.text,
+      placeholder: "name, optimizer or task",
+      "aria-label": "Filter by text",
       oninput: () => this.#filter({ text: search.value.trim() }),
     });
     const boxes = RUN_STATES.map((state) => {
-      const input = element("input", { type: "checkbox", checked: this.states.has(state), onchange: () => this.#toggle(state) });
+      const input = element("input", {
+        type: "checkbox",
+        checked: this.states.has(state),
+        onchange: () => this.#toggle(state),
+      });
       return element("label", { class: "chip" }, input, state);
     });
-    const states = element("fieldset", { class: "chips" }, element("legend", { class: "unseen" }, "Filter by state"), boxes);
-    return element("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, search, states, this.total);
+    const states = element(
+      "fieldset",
+      { class: "chips" },
+      element("legend", { class: "unseen" }, "Filter by state"),
+      boxes,
+    );
+    return element(
+      "form",
+      { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      search,
+      states,
+      this.total,
+    );
   }
 
   async load() {
-    const filter = { state: [...this.states], text: this.text, cursor: this.cursor, limit: PER_PAGE };
+    const filter = {
+      state: [...this.states],
+      text: this.text,
+      cursor: this.cursor,
+      limit: PER_PAGE,
+    };
     const page = await get(`/v1/runs${query(filter)}`, this.signal);
     this.#next = page.next;
     this.#show(page.runs);
@@ -93,20 +129,27 @@ class Runs {
   }
 
   #show(runs) {
-    const rows = runs.map((run) => this.#rows.get(run.id) || new RunRow(run, (row) => this.#choose(row)));
+    const rows = runs.map(
+      (run) => this.#rows.get(run.id) || new RunRow(run, (row) => this.#choose(row)),
+    );
     rows.forEach((row, i) => row.show(runs[i]));
     this.#rows = new Map(rows.map((row) => [row.id, row]));
     const nodes = rows.map((row) => row.node);
-    const same = nodes.length === this.body.children.length && nodes.every((node, i) => node === this.body.children[i]);
+    const same =
+      nodes.length === this.body.children.length &&
+      nodes.every((node, i) => node === this.body.children[i]);
     if (!same) replace(this.body, nodes); // or who is in a row would lose their place
   }
 
   #table() {
     const head = COLUMNS.map((text) => element("th", { scope: "col", role: "columnheader" }, text));
-    const table = element("table", { class: "runs", role: "table", onkeydown: (event) => this.#key(event) },
+    const table = element(
+      "table",
+      { class: "runs", role: "table", onkeydown: (event) => this.#key(event) },
       element("caption", { class: "unseen" }, "Runs, the newest first"),
       element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, head)),
-      this.body);
+      this.body,
+    );
     return element("div", { class: "scroll" }, table, this.empty);
   }
 

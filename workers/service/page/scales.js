@@ -1,7 +1,18 @@
 // Where a value lies between the ends of an axis, and which values have a tick.
 
-const MINUTE = 60, HOUR = 3600, DAY = 86400;
-const TIMES = [1, 2, 5, 10, 30, ...[1, 2, 5, 10, 30].map((i) => i * MINUTE), ...[1, 2, 6, 12].map((i) => i * HOUR), ...[1, 2, 5, 10].map((i) => i * DAY)];
+const MINUTE = 60,
+  HOUR = 3600,
+  DAY = 86400;
+const TIMES = [
+  1,
+  2,
+  5,
+  10,
+  30,
+  ...[1, 2, 5, 10, 30].map((i) => i * MINUTE),
+  ...[1, 2, 6, 12].map((i) => i * HOUR),
+  ...[1, 2, 5, 10].map((i) => i * DAY),
+];
 
 // An axis from `low` to `high`, which are positive where it is logarithmic.
 export class Scale {
@@ -11,7 +22,9 @@ export class Scale {
 
   // 0 at `low` and 1 at `high`.
   place(value) {
-    const [v, l, h] = this.log ? [value, this.low, this.high].map(Math.log) : [value, this.low, this.high];
+    const [v, l, h] = this.log
+      ? [value, this.low, this.high].map(Math.log)
+      : [value, this.low, this.high];
     return (v - l) / (h - l);
   }
 
@@ -51,7 +64,10 @@ export function around(values, log, margin = 0.05) {
 function multiples(scale, number) {
   const rough = (scale.high - scale.low) / number;
   const power = 10 ** Math.floor(Math.log10(rough));
-  return all(scale, power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9)));
+  return all(
+    scale,
+    power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9)),
+  );
 }
 
 function all({ low, high }, step) {

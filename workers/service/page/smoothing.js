@@ -5,7 +5,8 @@
 export function smoothed(values, weight, log) {
   if (weight <= 0) return values;
   const [there, back] = log ? [Math.log, Math.exp] : [(v) => v, (v) => v];
-  let sum = 0, total = 0;
+  let sum = 0,
+    total = 0;
   return values.map((value) => {
     if (value === null || (log && value <= 0)) return null;
     sum = weight * sum + (1 - weight) * there(value);

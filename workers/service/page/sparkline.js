@@ -2,11 +2,17 @@
 
 import { drawn } from "/static/dom.js";
 
-const WIDTH = 120, HEIGHT = 28;
+const WIDTH = 120,
+  HEIGHT = 28;
 
-// Values may be null, which leaves a gap; logarithmic when all are positive and span a factor of 10.
+// Values may be null, which leaves a gap; logarithmic where they span a factor of 10.
 export function sparkline(values, label) {
-  const svg = drawn("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
+  const svg = drawn("svg", {
+    class: "spark",
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: "img",
+    "aria-label": label,
+  });
   drawSparkline(svg, values, label);
   return svg;
 }
@@ -22,9 +28,11 @@ export function drawSparkline(svg, values, label) {
     return h > l ? HEIGHT - 4 - ((HEIGHT - 8) * (v - l)) / (h - l) : HEIGHT / 2;
   };
   const across = (i) => 2 + ((WIDTH - 8) * i) / Math.max(1, values.length - 1);
-  let path = "", up = true;
+  let path = "",
+    up = true;
   values.forEach((value, i) => {
-    if (value !== null) path += `${up ? "M" : "L"}${across(i).toFixed(1)} ${place(value).toFixed(1)}`;
+    if (value !== null)
+      path += `${up ? "M" : "L"}${across(i).toFixed(1)} ${place(value).toFixed(1)}`;
     up = value === null;
   });
   const last = values.findLastIndex((value) => value !== null);

@@ -17,10 +17,26 @@ export async function startView({ main, route, service, signal, title }) {
   title(original ? `Clone ${original}` : "Start a run");
   const form = new StartForm(fields, source);
   const heading = element("h1", { tabindex: -1 }, original ? `Clone ${original}` : "Start a run");
-  const where = service.launcher === "ray" ? "As a job of the Ray cluster" : "As a process on the machine of the service";
+  const where =
+    service.launcher === "ray"
+      ? "As a job of the Ray cluster"
+      : "As a process on the machine of the service";
   const choices = Object.fromEntries(recipes.map(({ name }) => [name, name]));
-  const choice = recipes.length > 0 && element("div", { class: "settings" }, select("Recipe", choices, recipe.name, (name) => go(["start"], { recipe: name })));
-  replace(main, element("p", { class: "kicker" }, where), heading, recipe && element("p", { class: "lead" }, recipe.title), choice, form.node);
+  const choice =
+    recipes.length > 0 &&
+    element(
+      "div",
+      { class: "settings" },
+      select("Recipe", choices, recipe.name, (name) => go(["start"], { recipe: name })),
+    );
+  replace(
+    main,
+    element("p", { class: "kicker" }, where),
+    heading,
+    recipe && element("p", { class: "lead" }, recipe.title),
+    choice,
+    form.node,
+  );
 }
 
 class StartForm {
@@ -29,37 +45,76 @@ class StartForm {
   constructor(fields, source) {
     this.source = source;
     this.fields = this.#fields(fields);
-    this.search = element("input", { type: "search", "aria-label": "Filter settings", placeholder: "Filter settings", oninput: () => this.fields.filter(this.search.value) });
+    this.search = element("input", {
+      type: "search",
+      "aria-label": "Filter settings",
+      placeholder: "Filter settings",
+      oninput: () => this.fields.filter(this.search.value),
+    });
     this.count = element("span", { class: "note", role: "status" });
-    this.name = element("input", { id: "run-name", autocomplete: "off", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,127}", oninput: () => this.#changed() });
+    this.name = element("input", {
+      id: "run-name",
+      autocomplete: "off",
+      pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,127}",
+      oninput: () => this.#changed(),
+    });
     this.problem = element("div", { class: "problem", role: "alert", tabindex: -1 });
     this.place = element("section", { class: "plan", "aria-label": "Plan", tabindex: -1 });
     this.status = element("p", { class: "note", role: "status" });
     this.planButton = element("button", { class: "primary" }, "Plan");
-    this.startButton = element("button", { type: "button", class: "primary", onclick: () => this.#start() }, "Start");
+    this.startButton = element(
+      "button",
+      { type: "button", class: "primary", onclick: () => this.#start() },
+      "Start",
+    );
     this.node = this.#form();
   }
 
   #form() {
-    const help = "Letters, digits, “.”, “_” and “-”. Without one, it is the recipe's with the time.";
-    const name = element("div", { class: "field" },
-      element("div", { class: "label" }, element("label", { for: "run-name" }, "Name of the run")), this.name, element("small", {}, help));
+    const help = "Letters, digits, “.”, “_”, “-”. Without one it is the recipe's with the time.";
+    const name = element(
+      "div",
+      { class: "field" },
+      element("div", { class: "label" }, element("label", { for: "run-name" }, "Name of the run")),
+      this.name,
+      element("small", {}, help),
+    );
     this.name.setAttribute("aria-describedby", "run-name-help");
     name.lastChild.id = "run-name-help";
-    const bar = element("div", { class: "actions sticky" }, this.planButton, this.count, this.status);
+    const bar = element(
+      "div",
+      { class: "actions sticky" },
+      this.planButton,
+      this.count,
+      this.status,
+    );
     this.#showCount();
-    return element("form", { class: "start", novalidate: true, onsubmit: (event) => this.#askPlan(event) },
-      name, this.problem, this.search, this.fields.node, bar, this.place);
+    return element(
+      "form",
+      { class: "start", novalidate: true, onsubmit: (event) => this.#askPlan(event) },
+      name,
+      this.problem,
+      this.search,
+      this.fields.node,
+      bar,
+      this.place,
+    );
   }
 
   #fields(fields, before) {
-    return new Fields(fields, { changed: () => this.#changed(), kindChanged: (key) => this.#changeKind(key), before });
+    return new Fields(fields, {
+      changed: () => this.#changed(),
+      kindChanged: (key) => this.#changeKind(key),
+      before,
+    });
   }
 
   // Another kind has other keys: the service says which. What was entered for others is kept.
   async #changeKind(key) {
     const table = key.slice(0, -"kind".length);
-    const kept = Object.entries(this.fields.overrides()).filter(([other]) => other === key || !other.startsWith(table));
+    const kept = Object.entries(this.fields.overrides()).filter(
+      ([other]) => other === key || !other.startsWith(table),
+    );
     const isKind = ([other]) => other.endsWith(".kind");
     const overrides = Object.fromEntries(kept.filter(isKind));
     try {
@@ -87,14 +142,23 @@ class StartForm {
     await this.#busy(this.planButton, "Planning: compiles and runs one estimate …", async () => {
       const plan = await post("/v1/plans", request);
       this.#plan = { request: JSON.stringify(request), key: randomKey() };
-      const start = element("div", { class: "actions" }, this.startButton, element("span", { class: "note" }, "starts it as planned"));
+      const start = element(
+        "div",
+        { class: "actions" },
+        this.startButton,
+        element("span", { class: "note" }, "starts it as planned"),
+      );
       replace(this.place, element("h2", { tabindex: -1 }, "Plan"), planSummary(plan), start);
       this.place.querySelector("h2").focus();
     });
   }
 
   async #start() {
-    const request = { ...this.source, overrides: this.fields.overrides(), name: this.name.value.trim() || null };
+    const request = {
+      ...this.source,
+      overrides: this.fields.overrides(),
+      name: this.name.value.trim() || null,
+    };
     await this.#busy(this.startButton, "Starting …", async () => {
       const run = await post("/v1/runs", request, { "Idempotency-Key": this.#plan.key });
       announce(`${run.id} is ${run.state}`);
@@ -126,7 +190,10 @@ class StartForm {
     const errors = error.errors || [];
     const whole = errors.some((line) => line.endsWith(error.message)) ? [] : [error.message];
     const rest = this.fields.refuse([...errors, ...whole]);
-    replace(this.problem, rest.map((line) => element("p", {}, line)));
+    replace(
+      this.problem,
+      rest.map((line) => element("p", {}, line)),
+    );
     if (rest.length) this.problem.focus();
     else this.fields.focusRefused();
   }
@@ -137,11 +204,16 @@ class StartForm {
     const request = JSON.stringify({ ...this.source, overrides: this.fields.overrides() });
     if (request === this.#plan.request) return void (this.#plan.key = randomKey());
     this.#plan = null;
-    replace(this.place, element("p", { class: "note" }, "The configuration has changed since it was planned."));
+    replace(
+      this.place,
+      element("p", { class: "note" }, "The configuration has changed since it was planned."),
+    );
   }
 }
 
 // The same key and the same body start one run, however often they are sent.
 function randomKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
 }

@@ -2,12 +2,29 @@
 
 import { element } from "/static/dom.js";
 
-export const RUN_STATES = ["pending", "running", "stalled", "succeeded", "failed", "stopped", "lost"];
+export const RUN_STATES = [
+  "pending",
+  "running",
+  "stalled",
+  "succeeded",
+  "failed",
+  "stopped",
+  "lost",
+];
 export const ACTIVE = new Set(["pending", "running", "stalled"]);
 
 const SIGNS = {
-  pending: "○", running: "●", stalled: "◐", succeeded: "✓", failed: "✕", stopped: "■", lost: "?",
-  suspect: "◐", restarting: "↻", quarantined: "✕", released: "○",
+  pending: "○",
+  running: "●",
+  stalled: "◐",
+  succeeded: "✓",
+  failed: "✕",
+  stopped: "■",
+  lost: "?",
+  suspect: "◐",
+  restarting: "↻",
+  quarantined: "✕",
+  released: "○",
 };
 
 export function badge(state) {

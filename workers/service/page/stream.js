@@ -3,12 +3,13 @@
 import { authorization } from "/static/session.js";
 import { query, Refusal, request } from "/static/api.js";
 
-const FIRST_WAIT = 500, LONGEST_WAIT = 15_000; // ms between attempts, doubled each time
+const FIRST_WAIT = 500,
+  LONGEST_WAIT = 15_000; // ms between attempts, doubled each time
 const SILENCE = 45_000; // ms; the service says something every 15 s
 
 export const streaming = new EventTarget(); // events "live", "reconnecting" and "idle"
 
-// Follows `runs` (all summaries when there are none) until `signal`; `on[kind](data)` is called, and
+// Follows `runs` (all summaries when there are none) until `signal`; calls `on[kind](data)`, and
 // `on.open()` for each connection.
 // `cursor` is where earlier answers end. Resolves when it is over.
 export async function follow({ runs = [], names = [], cursor = null, signal, on }) {
@@ -23,7 +24,8 @@ export async function follow({ runs = [], names = [], cursor = null, signal, on 
         told(on[event.kind], event.data);
       });
     } catch (error) {
-      if (error instanceof Refusal && error.status < 500 && error.status !== 429) break;
+      // A service that has only begun knows no run yet; without a token there is no use in asking.
+      if (error instanceof Refusal && error.status === 401) break;
     }
     if (signal.aborted) break;
     say("reconnecting");
@@ -67,7 +69,8 @@ async function listen(parameters, signal, onEvent) {
 
 // Takes pieces of an event stream, and calls `onEvent({id, kind, data})` for each whole event.
 export function parser(onEvent) {
-  let rest = "", event = { id: "", kind: "message", data: [] };
+  let rest = "",
+    event = { id: "", kind: "message", data: [] };
   return (piece) => {
     const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop();
