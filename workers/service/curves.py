@@ -37,17 +37,6 @@ class Batch(NamedTuple):
         cut = (self.step[kept], self.seconds[kept], self.offset[kept], self.check[kept])
         return Batch(*cut, self.names, self.values[kept])
 
-    def copied(self) -> "Batch":
-        """The same in memory of its own, so that what it was cut from can go."""
-        return Batch(
-            self.step.copy(),
-            self.seconds.copy(),
-            self.offset.copy(),
-            self.check.copy(),
-            self.names,
-            self.values.copy(),
-        )
-
 
 class Anchor(NamedTuple):
     """A record that a bucket begins with."""
@@ -81,7 +70,7 @@ class Curves:
             **{n: np.zeros(0, kind) for n, kind in _OF_BUCKETS.items()},
             **{n: np.zeros((0, 0), kind) for n, kind in _OF_NAMES.items()},
         }
-        self._recent: list[Batch] = []
+        self._recent = _Recent()
 
     def add(self, batch: Batch) -> None:
         """Takes in those records that are later than all before."""
@@ -96,7 +85,7 @@ class Curves:
         self._add_positions(batch, row[starts], starts)
         self._add_values(batch.values[:, columns >= 0], row[starts], starts, columns[columns >= 0])
         self.last_step = int(batch.step[-1])
-        self._remember(batch)
+        self._recent.add(batch, columns, len(self.names))
 
     def total(self, name: str) -> float:
         """The sum of a metric over all records."""
@@ -119,7 +108,7 @@ class Curves:
         last = self.last_step if last is None else last
         if name not in self.names:
             return Points(*(np.zeros(0, kind) for kind in (np.int64, *[np.float64] * 4)))
-        recent = self._recent and first > self._before_recent()
+        recent = first >= self._recent.first
         rows = self._newest(name, first, last) if recent else self._buckets(name, first, last)
         return rows.reduced(points).points()
 
@@ -166,20 +155,6 @@ class Curves:
         curves._arrays = {name: found[name] for name in (*_OF_BUCKETS, *_OF_NAMES)}
         return curves
 
-    def _remember(self, batch: Batch) -> None:
-        """Keeps the newest records, as many as `RECENT` at least and twice that at most."""
-        self._recent.append(batch)
-        excess = sum(len(b.step) for b in self._recent) - RECENT
-        if excess < RECENT:
-            return
-        while excess >= len(self._recent[0].step):
-            excess -= len(self._recent.pop(0).step)
-        self._recent[0] = self._recent[0].after(int(self._recent[0].step[0]) + excess - 1).copied()
-
-    def _before_recent(self) -> int:
-        """The step before the newest records that are kept one by one."""
-        return int(self._recent[0].step[0]) - 1
-
     def _lasts(self) -> list[int]:
         last = self._arrays["last"][: self._size]
         return last[last > 0].tolist()
@@ -190,7 +165,7 @@ class Curves:
             array[self._size :] = np.nan if name in ("low", "high") else 0
         last = self._arrays["last"][: self._size]
         self.last_step = int(last.max(initial=0))
-        self._recent = []
+        self._recent = _Recent()
 
     def _widen(self, step: int) -> None:
         while (step - 1) // self.width >= self.max_buckets:
@@ -247,16 +222,52 @@ class Curves:
         return _Rows(*of_bucket, *(arrays[n][rows, column] for n in _OF_NAMES if n != "seen"))
 
     def _newest(self, name: str, first: int, last: int) -> "_Rows":
-        parts = [b for b in self._recent if name in b.names]
-        if not parts:
-            return _Rows(*(np.zeros(0) for _ in _Rows._fields))
-        step, seconds = (np.concatenate([getattr(b, n) for b in parts]) for n in Batch._fields[:2])
-        values = np.concatenate([b.values[:, b.names.index(name)] for b in parts])
+        step, seconds, values = self._recent.column(self.names[name])
         kept = (step >= first) & (step <= last) & ~np.isnan(values)
         finite = np.isfinite(values[kept])
         known = np.where(finite, values[kept], np.nan)
         total = np.where(finite, values[kept], 0.0)
         return _Rows(step[kept], seconds[kept], total, known, known, finite.astype(np.int32))
+
+
+class _Recent:
+    """The newest records, one by one: `RECENT` at least, where there are as many."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._step = np.zeros(2 * RECENT, np.int64)
+        self._seconds = np.zeros(2 * RECENT)
+        self._values = np.full((2 * RECENT, 0), np.nan)
+
+    @property
+    def first(self) -> float:
+        """The first outer step that is in it; infinite when none is."""
+        return int(self._step[0]) if self._size else np.inf
+
+    def add(self, batch: Batch, columns: np.ndarray, num_names: int) -> None:
+        """Takes in later records, whose metrics go to `columns` unless these are -1."""
+        number = min(len(batch.step), len(self._step))
+        if self._size + number > len(self._step):
+            self._shift(min(self._size, RECENT, len(self._step) - number))
+        more = num_names - self._values.shape[1]
+        if more:
+            self._values = np.pad(self._values, ((0, 0), (0, more)), constant_values=np.nan)
+        rows = slice(self._size, self._size + number)
+        self._step[rows], self._seconds[rows] = batch.step[-number:], batch.seconds[-number:]
+        self._values[rows, columns[columns >= 0]] = batch.values[-number:, columns >= 0]
+        self._size += number
+
+    def column(self, column: int) -> tuple[np.ndarray, Floats, Floats]:
+        """Steps, seconds and a metric, of all records."""
+        rows = slice(0, self._size)
+        return self._step[rows], self._seconds[rows], self._values[rows, column]
+
+    def _shift(self, kept: int) -> None:
+        """Lets go of all but the last ones."""
+        for array in (self._step, self._seconds, self._values):
+            array[:kept] = array[self._size - kept : self._size].copy()
+        self._values[kept:] = np.nan
+        self._size = kept
 
 
 class _Rows(NamedTuple):
