@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -98,7 +99,7 @@ class Evaluate:
         subject = find(self.path, self.checkpoint)
         families = {task: catalog.exact(catalog.build(task)) for task in self._tasks(subject)}
         num_steps, num_seeds = self._num_steps(subject), self._num_seeds(NUM_SEEDS)
-        folder = self.out or self.path / FOLDER
+        folder = _made(self.out or self.path / FOLDER)
         console = Console(highlight=False, soft_wrap=True)
         tuning = len(RATES) * len(SCHEDULES) * num_seeds
         console.print(f"{subject.title}: {num_seeds} held-out runs of {num_steps} steps a task.")
@@ -156,6 +157,7 @@ class Evaluate:
         evaluation = SuiteRun(
             suite, self._contenders(subject), seeds, UnitCache(self.cache), workers, self.address
         )
+        folder = _made(self.out or self.path / FOLDER / suite.name)
         console = Console(highlight=False, soft_wrap=True)
         console.print(
             f"{subject.title}: suite {suite.name}, {len(suite.tasks)} tasks, "
@@ -164,7 +166,6 @@ class Evaluate:
         for contender in evaluation.contenders:
             console.print(f"{contender.title}: tuning {contender.tuning}")
         written = evaluation.run(console, subject=subject.title, sha256=subject.sha256)
-        folder = self.out or self.path / FOLDER / suite.name
         console.print(f"wrote {suite_run.write(folder, written)}")
         console.print(f"wrote {evaluation_report.write(written, folder)[0]}")
         return SOME_FAILED if written["failures"] else 0
@@ -196,6 +197,20 @@ class Evaluate:
             if times > 1:
                 raise InputError(f"{title} is to be evaluated {times} times; name it once")
         return found
+
+
+def _made(folder: Path) -> Path:
+    """The folder, which takes files: that it does not must not show after hours of evaluation."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write into {folder}: {error.strerror}; give another --out")
 
 
 def _suite(name: str, trained_on: TrainedOn) -> Suite:
@@ -266,6 +281,4 @@ def _write(folder: Path, written: Mapping[str, Any]) -> list[Path]:
         replace_durably(folder / REPORT, json.dumps(written, indent=1).encode())
         return [folder / REPORT, *curves.draw(written, folder)]
     except OSError as error:
-        raise InputError(
-            f"cannot write into {folder}: {error.strerror}; give another --out"
-        ) from error
+        raise _unwritable(folder, error) from error

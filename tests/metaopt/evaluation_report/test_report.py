@@ -125,7 +125,11 @@ def test_says_how_it_was_done(outline: Outline):
     words = " ".join(outline.words)
     for said in (
         *("2002.11887", "2306.07179", "2108.13264", "2211.09760", "censored", "Who chose on what"),
-        *("chosen per task, on the reported runs", "intervals rest on noise that is", "60 tuning runs"),
+        *(
+            "chosen per task, on the reported runs",
+            "intervals rest on noise that is",
+            "60 tuning runs",
+        ),
         "tensors of rank 4 are not supported",
     ):
         assert said in words, said
