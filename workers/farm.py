@@ -71,7 +71,6 @@ class _Farm:
         self._tries = [0] * len(pieces)
         self._left = deque(range(len(pieces)))
         self._doing: dict[int, int] = {}  # the index of the piece, by worker
-        self._began: dict[int, float] = {}  # when, by worker, on the monotonic clock
         self._seats = [Seat(patience, typical=max) for _ in range(num_workers)]
         self._processes: set[int] = set()  # the workers that have one
         for worker in range(num_workers):
@@ -99,17 +98,13 @@ class _Farm:
         self._doing[worker] = index = self._left.popleft()
         self._tries[index] += 1
         self._transport.submit(worker, "run", self._pickled[index])
-        self._begin(worker, method)
-
-    def _begin(self, worker: int, method: str) -> None:
-        self._began[worker] = now = time.monotonic()
-        self._seats[worker].begins(method, 0, now)
+        self._seats[worker].begins(method, 0, time.monotonic())
 
     def _lives(self, worker: int) -> None:
         seat = self._seats[worker]
         if seat.call and seat.call.method == "start":
             seat.answers()
-            self._begin(worker, "run")
+            seat.begins("run", 0, time.monotonic())
         else:
             seat.shows_life(time.monotonic())
 
@@ -117,18 +112,17 @@ class _Farm:
         if isinstance(outcome, Died):
             yield from self._lose(worker, outcome)
             return
-        self._seats[worker].answers()
+        seconds = time.monotonic() - self._seats[worker].answers().began
         for seat in self._seats:  # any of them may get the next piece of its kind
-            seat.delivers(time.monotonic() - self._began[worker])
+            seat.delivers(seconds)
         yield self._doing.pop(worker), self._result(worker, outcome)
         self._next(worker)
 
     def _look_after(self, worker: int, now: float) -> Iterator[tuple[int, Any]]:
         seat = self._seats[worker]
-        if seat.is_overdue(now):
-            seconds = now - self._began[worker]
+        if seat.call and seat.is_overdue(now):
             silent = "gave no sign of life" if now > seat.probe_due else "did not end"
-            yield from self._lose(worker, Died(f"it {silent} in {seconds:.0f} s"))
+            yield from self._lose(worker, Died(f"it {silent} in {now - seat.call.began:.0f} s"))
         elif seat.is_suspected(now):
             self._transport.submit(worker, PROBE)
 

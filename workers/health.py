@@ -49,6 +49,7 @@ class Call(NamedTuple):
 
     method: str  # of `WorkerHost.call`
     outer_step: int  # of the weights when it was made
+    began: float
     suspicious: float  # when a sign of life is asked for
     due: float  # when it is given up
 
@@ -88,10 +89,9 @@ class Seat:
         if method == "start":
             suspicious = due = math.inf  # it may wait for a machine, and keeps nobody waiting
         elif method in {"compute", "run"} and len(seconds) >= 2:
-            typical = self._typical(seconds)
-            suspicious += patience.suspicion_factor * typical
-            due = now + patience.factor * typical + patience.slack
-        self.call = Call(method, outer_step, suspicious, due)
+            suspicious += patience.suspicion_factor * self.typical
+            due = now + patience.factor * self.typical + patience.slack
+        self.call = Call(method, outer_step, now, suspicious, due)
 
     def answers(self) -> Call:
         """The call is over; returns it."""
@@ -132,6 +132,12 @@ class Seat:
         seconds = min(patience.quarantine * 2.0 ** (surplus - 1), patience.longest_quarantine)
         self.state, self.until = "quarantined", now + seconds
         return True
+
+    @property
+    def typical(self) -> float:
+        """Seconds of an estimate; not a number before there is one."""
+        # Copied, for another thread may add one meanwhile.
+        return self._typical(self._seconds.copy() or [math.nan])
 
     @property
     def is_hopeless(self) -> bool:

@@ -3,17 +3,22 @@
 This module does not import JAX, so that the environment can still be set when it is imported.
 """
 
+import contextlib
 import os
 import pickle
 import queue
+import socket
 import threading
+import time
 import traceback
-from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from taskset.errors import InputError
+from workers import reception
+from workers.channel import Channel
 from workers.environment import worker_environment
 
+GRACE_SECONDS = 10.0  # for Ray to end an actor; one that ends itself is a fault, says Ray aloud
 PROBE = "probe"  # the one method that is answered while another runs
 
 
@@ -41,7 +46,7 @@ class WorkerHost:
 
         start(outer_step) -> int                builds the worker; the id of this process
         probe() -> None                         a sign of life
-        compute(Packed Weights)                 -> Packed WorkerResult, as bytes where it is short
+        compute(Packed Weights)                 -> Packed WorkerResult
         snapshot()                              -> Snapshot
         restore(Snapshot, Packed meta_params)   -> None
         run(pickled Piece)                      -> Done; needs no `start`
@@ -52,6 +57,14 @@ class WorkerHost:
             return Raised(str(error), is_input_error=True)
         except Exception:
             return Raised(traceback.format_exc(), is_input_error=False)
+
+    def serve_at(self, address: reception.Address, token: bytes) -> NoReturn:
+        """Answers the calls of the learner at `address`, who knows this worker by `token`.
+
+        The one call that goes over Ray: it ends with the process. Raises `InputError` when the
+        learner cannot be reached.
+        """
+        serve(reception.reach(address, token), self, GRACE_SECONDS)
 
     def _start(self, outer_step: int) -> int:
         self._worker = pickle.loads(self._spec).build(outer_step)
@@ -64,7 +77,7 @@ class WorkerHost:
         from workers import seeds, wire
 
         result = self._worker.compute(wire.unpack(weights))
-        return wire.encoded(wire.pack(seeds.shortened(result, self._worker.spec.wire)))
+        return wire.pack(seeds.shortened(result, self._worker.spec.wire))
 
     def _snapshot(self) -> Any:
         return self._worker.snapshot()
@@ -83,27 +96,32 @@ class WorkerHost:
         return Done(outcome, memory.resident_bytes())
 
 
-def serve(file_descriptor: int) -> None:
-    """The whole life of a worker's process at the end of a pipe: a spec first, then calls."""
-    pipe = Connection(file_descriptor)
-    host = WorkerHost(pipe.recv())
+def serve(channel: Channel, host: WorkerHost, grace: float = 0.0) -> NoReturn:
+    """Answers the calls that come over `channel`; ends the process `grace` s after it is closed."""
     calls = queue.SimpleQueue[tuple[str, tuple[Any, ...]]]()
     sending = threading.Lock()
 
     def answer(method: str, arguments: tuple[Any, ...]) -> None:
         outcome = host.call(method, *arguments)
         with sending:
-            pipe.send((method, outcome))
+            channel.send_whole((method, outcome))
 
     def listen() -> None:
         """Passes calls on. Ends the process with the learner, however it ended, in any call."""
-        try:
-            while True:
-                call = pipe.recv()
+        with contextlib.suppress(OSError):
+            for call in channel.messages():
                 answer(*call) if call[0] == PROBE else calls.put(call)
-        except (EOFError, ConnectionError):
-            os._exit(1)
+        time.sleep(grace)
+        os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
     while True:
-        answer(*calls.get())
+        with contextlib.suppress(ConnectionError):  # whoever listens will end the process
+            answer(*calls.get())
+
+
+def serve_process(file_descriptor: int) -> NoReturn:
+    """The whole life of a process at the other end of a socket: a spec first, then calls."""
+    channel = Channel(socket.socket(fileno=file_descriptor))
+    spec = next(channel.messages())
+    serve(channel, WorkerHost(spec))

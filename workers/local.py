@@ -1,22 +1,22 @@
 """Pools on this machine: in this process, and with one process per worker."""
 
-import contextlib
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from multiprocessing import connection
-from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from metaopt.aggregate import Dropped, Weights, WorkerResult
 from metaopt.learned_optimizers.base import MetaParams
+from workers.channel import Channel
+from workers.connected import Connected
 from workers.environment import worker_environment
-from workers.health import STATES
-from workers.host import PROBE
-from workers.pool import Pool, check_number, check_size
+from workers.health import STATES, State
+from workers.pool import Pool, WorkerView, check_number, check_size
 from workers.remote_pool import RemotePool
-from workers.transport import Died, Transport
+from workers.transport import Died
 from workers.worker import Snapshot, WorkerSpec
 
 EXIT_SECONDS = 10.0  # for a killed process to be gone
@@ -27,13 +27,24 @@ class InProcessPool(Pool):
 
     def __init__(self, specs: Sequence[WorkerSpec]):
         self._workers = [spec.build() for spec in specs]
+        self._tasks = [spec.task for spec in specs]
+        self._results = [0] * len(specs)
         self._number = len(specs)  # of those that take part
         self._weights: Weights | None = None
 
     @property
     def states(self) -> Mapping[str, int]:
-        counts = {"running": self._number, "released": len(self._workers) - self._number}
-        return {state: counts.get(state, 0) for state in STATES}
+        counts = Counter(self._state(worker) for worker in range(len(self._tasks)))
+        return {state: counts[state] for state in STATES}
+
+    def view(self) -> list[WorkerView]:
+        return [
+            WorkerView(index, task, self._state(index), os.getpid(), self._results[index])
+            for index, task in enumerate(self._tasks)
+        ]
+
+    def _state(self, worker: int) -> State:
+        return "running" if worker < self._number else "released"
 
     def broadcast(self, weights: Weights) -> None:
         self._weights = weights
@@ -41,7 +52,13 @@ class InProcessPool(Pool):
     def collect(self) -> Sequence[WorkerResult]:
         if self._weights is None:
             raise RuntimeError("collect() before broadcast(): the workers have no weights yet")
-        return [worker.compute(self._weights) for worker in self._workers[: self._number]]
+        return [self._compute(worker, self._weights) for worker in range(self._number)]
+
+    def _compute(self, worker: int, weights: Weights) -> WorkerResult:
+        result = self._workers[worker].compute(weights)
+        self._tasks[worker] = result.task
+        self._results[worker] += 1
+        return result
 
     def lost(self) -> Sequence[Dropped]:
         return ()
@@ -62,14 +79,7 @@ class InProcessPool(Pool):
         self._workers = []
 
 
-class Link(NamedTuple):
-    """A worker's process and the pipe to it."""
-
-    process: subprocess.Popen[bytes]
-    pipe: Connection
-
-
-class Processes(Transport):
+class Processes(Connected):
     """Processes of this machine, on the CPU. Nothing is forked, so JAX may run here already.
 
     They are of their own session: Ctrl-C reaches only this one, which ends the others when it is
@@ -77,60 +87,42 @@ class Processes(Transport):
     """
 
     def __init__(self) -> None:
-        self._links: dict[int, Link] = {}
-        self._called: set[int] = set()  # those with a call in flight
+        super().__init__()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def launch(self, worker: int, spec: bytes = b"", num_gpus: float = 0.0) -> None:
         del num_gpus  # there are none
-        ours, theirs = connection.Pipe()
-        process = subprocess.Popen(
-            [sys.executable, "-c", f"from workers.host import serve; serve({theirs.fileno()})"],
-            env=os.environ | worker_environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()  # or the end of the process would not end the pipe
-        self._links[worker] = Link(process, ours)
-        with contextlib.suppress(ConnectionError):  # it is dead, and reading will say so
-            ours.send(spec)
-
-    def submit(self, worker: int, method: str, *arguments: Any) -> None:
-        self._called.add(worker)
-        with contextlib.suppress(ConnectionError):  # it is dead, and reading will say so
-            self._links[worker].pipe.send((method, arguments))
-
-    def wait(self, timeout: float) -> Iterable[tuple[int, str, Any]]:
-        pipes: dict[Any, int] = {self._links[worker].pipe: worker for worker in self._called}
-        for pipe in connection.wait(pipes, timeout):
-            worker = pipes[pipe]
-            if worker in self._links and self._links[worker].pipe is pipe:
-                yield worker, *self._outcome(worker)
+        ours, theirs = socket.socketpair()
+        with (
+            theirs
+        ):  # here it has to be closed, or the end of the process would not end the channel
+            code = f"from workers.host import serve_process; serve_process({theirs.fileno()})"
+            self._processes[worker] = subprocess.Popen(
+                [sys.executable, "-c", code],
+                env=os.environ | worker_environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._connect(worker, Channel(ours))
+        self._send(worker, spec)
 
     def stop(self, worker: int) -> None:
-        self._called.discard(worker)
-        if link := self._links.pop(worker, None):
-            link.pipe.close()
-            link.process.kill()
-            link.process.wait(EXIT_SECONDS)
+        super().stop(worker)
+        if process := self._processes.pop(worker, None):
+            process.kill()
+            process.wait(EXIT_SECONDS)
 
     def close(self) -> None:
-        for worker in list(self._links):
+        for worker in list(self._processes):
             self.stop(worker)
+        super().close()
 
-    def _outcome(self, worker: int) -> tuple[str, Any]:
-        process, pipe = self._links[worker]
-        try:
-            method, outcome = pipe.recv()
-        except (EOFError, ConnectionError):
-            process.kill()  # it may have closed its pipe and hang
-            method, outcome = (
-                "",
-                Died(f"process {process.pid} ended with {process.wait(EXIT_SECONDS)}"),
-            )
-        if method != PROBE:
-            self._called.discard(worker)
-        return method, outcome
+    def _broke(self, worker: int, why: str) -> None:
+        process = self._processes[worker]
+        process.kill()  # it may have closed its socket, or sent nonsense, and hang
+        status = process.wait(EXIT_SECONDS)
+        self._died(worker, Died(f"process {process.pid} ended with {status}; {why}".rstrip("; ")))
 
 
 class ProcessPool(RemotePool):

@@ -3,12 +3,27 @@
 import abc
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from metaopt.aggregate import Dropped, Weights, WorkerResult
 from metaopt.learned_optimizers.base import MetaParams
 from taskset.errors import InputError
+from workers.health import State
 from workers.worker import Snapshot
+
+
+class WorkerView(NamedTuple):
+    """A worker as the pool sees it now; its fields are those of `metaopt.client.models.Worker`."""
+
+    worker: int
+    task: str  # of its last result
+    state: State
+    pid: int | None  # of its process, once that has started
+    results: int  # estimates that it gave
+    failures: int = 0  # in a row
+    seconds: float | None = None  # of a typical estimate, in its present process
+    busy_seconds: float | None = None  # with the present call
+    lost: Mapping[str, int] = {}  # estimates, by cause
 
 
 class Pool(abc.ABC):
@@ -38,6 +53,10 @@ class Pool(abc.ABC):
     @abc.abstractmethod
     def states(self) -> Mapping[str, int]:
         """How many workers are in each of `workers.health.STATES`."""
+
+    @abc.abstractmethod
+    def view(self) -> list[WorkerView]:
+        """All workers, by index. May be asked for from another thread, while the pool is busy."""
 
     @property
     def alive(self) -> int:

@@ -11,17 +11,20 @@ do: `pip install s3fs`, `gcsfs` or `adlfs` for those of the clouds.
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from metaopt import checkpoint
 from taskset.errors import InputError
-from workers import run_folder
+from workers import run_folder, run_status
 from workers.run_folder import RunFolder
 
 COPIES = Path.home() / ".cache" / "metaopt" / "runs"
 COMMIT = "COMMIT"
-LOOSE = ("config.toml", "metrics.jsonl", "hyperparameters.json")  # files beside the checkpoints
+SIGNS = (run_status.STATUS, run_status.WORKERS)
+# Files beside the checkpoints.
+LOOSE = ("config.toml", "metrics.jsonl", "hyperparameters.json", *SIGNS)
 
 
 def is_url(place: str) -> bool:
@@ -120,11 +123,13 @@ class RemoteFolder:
         here = set(checkpoint.steps(folder / "checkpoints"))
         for step in sorted(here - there):
             self._upload_checkpoint(checkpoint.at(folder / "checkpoints", step))
-        for name in LOOSE:
-            if (folder / name).exists():
-                self._files.pipe_file(f"{self._root}/{name}", (folder / name).read_bytes())
+        self._upload_files(folder, LOOSE)
         for step in there - here:
             self._delete(f"{self._root}/checkpoints/step_{step:06d}")
+
+    def upload_status(self, folder: Path) -> None:
+        """Copies there what the run says of itself. Raises `OSError` when it cannot."""
+        self._upload_files(folder, SIGNS)
 
     def download(self, folder: Path) -> None:
         """Copies all that is whole there into `folder`. Raises `OSError` when it cannot."""
@@ -144,6 +149,11 @@ class RemoteFolder:
         self._files.invalidate_cache()
         found = self._files.glob(f"{self._root}/checkpoints/step_*/{COMMIT}")
         return {int(path.split("/")[-2].removeprefix("step_")) for path in found}
+
+    def _upload_files(self, folder: Path, names: Sequence[str]) -> None:
+        for name in names:
+            if (folder / name).exists():
+                self._files.pipe_file(f"{self._root}/{name}", (folder / name).read_bytes())
 
     def _upload_checkpoint(self, path: Path) -> None:
         there = f"{self._root}/checkpoints/{path.name}"

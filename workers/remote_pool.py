@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from taskset.errors import InputError
 from workers import wire
 from workers.health import STATES, Patience, Seat, check_hope
 from workers.host import PROBE, Raised
-from workers.pool import Pool, check_number, check_size
+from workers.pool import Pool, WorkerView, check_number, check_size
 from workers.received import received
 from workers.transport import Died, Transport
 from workers.worker import Snapshot, WorkerSpec
@@ -68,6 +69,8 @@ class RemotePool(Pool):
         self._max_worker_bytes = max_worker_bytes
         self._patience = patience
         self._seats = [Seat(patience) for _ in specs]
+        self._tasks = [spec.task for spec in specs]  # of their last results
+        self._losses: list[Counter[str]] = [Counter() for _ in specs]  # of all, by cause
         self._idle: set[int] = set()
         self._computing: set[int] = set()
         self._results: list[WorkerResult] = []
@@ -76,7 +79,7 @@ class RemotePool(Pool):
         self._answers: dict[int, Any] = {}
         self._moving: dict[int, Snapshot] = {}  # states on their way to a new process, by worker
         self._late: dict[int, Snapshot] = {}  # those that wait for their workers to start
-        self._like: Any = None  # meta-parameters, published, of the shapes that states are for
+        self._like: Any = None  # meta-parameters, packed, of the shapes that states are for
         self._last_weights: Weights | None = None
         self._weights: Any = None
         self._next_look = 0.0
@@ -89,6 +92,25 @@ class RemotePool(Pool):
     def states(self) -> Mapping[str, int]:
         counts = Counter(seat.state for seat in self._seats)
         return {state: counts[state] for state in STATES}
+
+    def view(self) -> list[WorkerView]:
+        now = time.monotonic()
+        return [self._view(worker, now) for worker in range(len(self._seats))]
+
+    def _view(self, worker: int, now: float) -> WorkerView:
+        seat = self._seats[worker]
+        call = seat.call
+        return WorkerView(
+            worker,
+            self._tasks[worker],
+            seat.state,
+            self.pids.get(worker) if seat.state in ("running", "suspect") else None,
+            seat.results,
+            seat.failures,
+            None if math.isnan(seat.typical) else seat.typical,
+            now - call.began if call and call.method == "compute" else None,
+            dict(self._losses[worker]),
+        )
 
     @property
     def _outer_step(self) -> int:
@@ -105,7 +127,7 @@ class RemotePool(Pool):
         self._last_weights = weights
         if not self._asynchronous:
             self._awaited = 0  # what has come since the last step is of older weights
-        self._weights = self._transport.publish(wire.pack(weights))
+        self._weights = wire.pack(weights)
 
     def collect(self) -> Sequence[WorkerResult]:
         if self._weights is None:
@@ -132,7 +154,7 @@ class RemotePool(Pool):
 
     def restore(self, snapshots: Sequence[Snapshot], meta_params: MetaParams) -> None:
         check_number(snapshots, len(self._specs))
-        self._like = self._transport.publish(wire.pack(meta_params))
+        self._like = wire.pack(meta_params)
         self._late = dict(enumerate(snapshots))
         try:
             for worker in list(self._idle):
@@ -258,7 +280,7 @@ class RemotePool(Pool):
         if worker not in self._moving:
             return
         if self._like is None:
-            self._like = self._transport.publish(wire.pack(self._meta_params))
+            self._like = wire.pack(self._meta_params)
         self._ask("restore", {worker: (self._moving[worker], self._like)})
 
     def _take_exception(self, worker: int, raised: Raised) -> None:
@@ -287,6 +309,7 @@ class RemotePool(Pool):
             return
         self._has_answered(worker)
         seat.delivers(result.seconds)
+        self._tasks[worker] = result.task
         self._results.append(result)
         # One that was left behind is late in a synchronous step, and not in the place of another.
         self._awaited += self._asynchronous or result.outer_step == self._outer_step
@@ -314,6 +337,7 @@ class RemotePool(Pool):
             call = self._seats[worker].call
             assert call is not None
             staleness = self._outer_step - call.outer_step
+            self._losses[worker][cause] += 1
             self._lost.append(Dropped(cause, worker, self._specs[worker].task, staleness))
         self._computing.discard(worker)
         self._idle.discard(worker)

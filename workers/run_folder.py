@@ -4,6 +4,7 @@ config.toml      the resolved configuration; `metaopt train --config`, or tune, 
 metrics.jsonl    one record per outer step
 tensorboard/     the same for TensorBoard
 checkpoints/     to go on from, and to evaluate and export
+status.json, workers.json   what the run says of itself, see `workers.run_status`
 workers_wanted   of `metaopt runs scale`: how many workers to go on with
 hyperparameters.json   of `metaopt tune`: what it came to
 """

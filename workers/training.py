@@ -54,6 +54,7 @@ class Training:
         self._num_workers = config.workers.number
         self._next_look = 0.0
         self._unsaved: OSError | None = None  # why the last checkpoint could not be written
+        self.why_stopped = ""  # before the last outer step, in one line
 
     def run(self, state: OuterState) -> Interrupts:
         """Trains from `state` to the end, or to a signal; either way the last state is saved.
@@ -70,7 +71,7 @@ class Training:
                 max_staleness=self._config.workers.max_staleness,
                 staleness_decay=self._config.workers.staleness_decay,
                 project=self._config.project,
-                on_step=lambda done: self._after(done, stop=interrupts.received is not None),
+                on_step=lambda done: self._after(done, interrupts),
             )
         if self._unsaved:
             raise InputError(
@@ -79,16 +80,19 @@ class Training:
             ) from self._unsaved
         return interrupts
 
-    def _after(self, done: OuterStep, stop: bool) -> bool:
+    def _after(self, done: OuterStep, interrupts: Interrupts) -> bool:
         step, previous = done.state.step, self._best
         last = step == self._config.learner.num_steps
+        stop = interrupts.received is not None
+        why = f"stopped by {interrupts.received.name}" if interrupts.received else ""
         record = self._record(done)
-        for why in record["explanations"]:
-            of = step, why["worker"], why["task"]
-            logger.warning("outer step %d, worker %d on %s: %s", *of, why["explanation"])
+        for told in record["explanations"]:
+            of = step, told["worker"], told["task"]
+            logger.warning("outer step %d, worker %d on %s: %s", *of, told["explanation"])
         if self._guard.action != "off":
             alarm, record["guard"] = self._watch(done)
-            stop |= bool(alarm) and self._guard.action == "stop"
+            if alarm and self._guard.action == "stop":
+                stop, why = True, why or alarm
         if not stop and isinstance(self._config, RunConfig):
             record |= self._validation(self._config, done.state, last)
         for sink in self._sinks:
@@ -99,6 +103,7 @@ class Training:
             self._save(done.state)
         self._resize()
         self._last_time = time.monotonic()  # the next outer step begins here
+        self.why_stopped = "" if last else why
         return stop
 
     def _resize(self) -> None:

@@ -4,8 +4,6 @@ import abc
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from workers.wire import Packed
-
 
 class Died(NamedTuple):
     """The outcome of a call whose worker is no more."""
@@ -42,10 +40,6 @@ class Transport(abc.ABC):
     @abc.abstractmethod
     def stop(self, worker: int) -> None:
         """Ends the process at once, dead or alive, and forgets its calls."""
-
-    def publish(self, message: Packed) -> Any:
-        """What stands for `message` in the arguments of calls, to be sent to many workers."""
-        return message
 
     @abc.abstractmethod
     def close(self) -> None:

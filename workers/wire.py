@@ -1,11 +1,11 @@
 """Messages between the learner and its workers: one float32 vector, and what says how to read it.
 
-A hundred small arrays take Ray ten times as long to send as one. Arrays are numpy's on the way: a
-`jax.Array` would arrive on whichever device the receiver has first.
+One array goes out of a `workers.channel` and into it with a single copy, a hundred small ones do
+not. Arrays are numpy's on the way: a `jax.Array` would arrive on whichever device the receiver has
+first.
 """
 
 import dataclasses
-import pickle
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -14,8 +14,6 @@ import numpy as np
 # vector  the gradient
 # seeds   what the learner makes it from again, see `workers.seeds`
 Wire: TypeAlias = Literal["vector", "seeds"]
-
-SHORT = 64 * 1024  # bytes; Ray sends less than 100 KiB along with a call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,21 +45,11 @@ def pack(message: Any) -> Packed:
     return Packed(np.concatenate(flat), jax.tree.unflatten(structure, slots))
 
 
-def encoded(packed: Packed) -> Packed | bytes:
-    """The same, as bytes where it is `SHORT`: to look into an object takes Ray longer."""
-    return pickle.dumps(packed) if packed.vector.nbytes <= SHORT else packed
-
-
-def unpack(packed: Packed | bytes) -> Any:
-    """The message; its arrays are numpy's and share no memory with `packed`.
+def unpack(packed: Packed) -> Any:
+    """The message; its arrays are numpy's, and views of the vector of `packed`.
 
     Raises `ValueError` when `packed` is no message, or its vector is not as long as its layout.
     """
-    if isinstance(packed, bytes):
-        try:
-            packed = pickle.loads(packed)
-        except Exception as error:  # whatever those bytes are
-            raise ValueError(f"{len(packed)} bytes are no message: {error}") from error
     if not isinstance(packed, Packed):
         raise ValueError(f"a {type(packed).__name__} is no message")
     leaves, structure = jax.tree.flatten(packed.layout)
@@ -72,7 +60,7 @@ def unpack(packed: Packed | bytes) -> Any:
     for position, leaf in enumerate(leaves):
         if isinstance(leaf, Slot):
             end = start + int(np.prod(leaf.shape))
-            leaves[position] = packed.vector[start:end].reshape(leaf.shape).copy()
+            leaves[position] = packed.vector[start:end].reshape(leaf.shape)
             start = end
     return jax.tree.unflatten(structure, leaves)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metaopt.aggregate import Dropped, Weights
+from metaopt.client.models import Workers
 from metaopt.estimators import PersistentES, TruncatedBackprop
 from metaopt.horizons import Fixed
 from metaopt.inner_problem import OptimizerTraining
@@ -158,6 +159,19 @@ def test_states_that_do_not_fit_are_refused_by_name(pool):
             pool.restore(snapshots, meta_params())
 
 
+def test_its_view_counts_what_the_workers_gave(pool):
+    before = pool.view()
+    train(pool, 2)
+    after = pool.view()
+    assert [(view.worker, view.task, view.state) for view in after] == [
+        (0, "one", "running"),
+        (1, "two", "running"),
+    ]
+    assert [new.results - old.results for old, new in zip(before, after)] == [2, 2]
+    assert all(view.pid and not view.lost and not view.failures for view in after)
+    Workers.model_validate({"at": None, "workers": [view._asdict() for view in after]})
+
+
 @pytest.mark.parametrize("kind", REMOTE)
 def test_a_killed_worker_is_replaced_and_training_goes_on(kind, request):
     lost, pids = [], []
@@ -174,6 +188,7 @@ def test_a_killed_worker_is_replaced_and_training_goes_on(kind, request):
     with open_pool(kind, request) as pool:
         train(pool, UNBOUNDED, on_step=on_step)
         assert lost == [Dropped("lost", 0, "one", 0)]
+        assert [view.lost for view in pool.view()] == [{"lost": 1}, {}]
         assert pool.alive == 2
         assert pool.pids[0] != pids[0]
         # The new worker began anew, with the run far beyond its first estimate.

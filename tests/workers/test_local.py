@@ -24,7 +24,9 @@ from taskset.errors import InputError
 from taskset.families.mlp import MLPFamily
 from taskset.families.quadratic import QuadraticFamily
 from workers.health import MAX_FAILURES, Patience
-from workers.local import InProcessPool, ProcessPool
+from workers.host import PROBE, Raised
+from workers.local import InProcessPool, Processes, ProcessPool
+from workers.transport import Died
 from workers.worker import Worker, WorkerSpec
 
 OPTIMIZER = PerParameterMLP()  # compiles in half the time
@@ -189,6 +191,47 @@ def test_closing_twice_ends_the_processes_once():
     pool.close()
     pool.close()
     assert not is_running(pool.pids[0])
+
+
+def test_a_process_that_takes_nothing_keeps_nobody_waiting():
+    transport = Processes()
+    large = np.zeros(10_000_000, np.float32)
+    try:
+        transport.launch(0)
+        transport.submit(0, PROBE)
+        while not list(transport.wait(1)):
+            pass
+        process = transport._processes[0]
+        process.send_signal(signal.SIGSTOP)
+        transport.submit(0, "nothing", large)  # would not return, did it wait
+        assert list(transport.wait(0.1)) == []
+        process.send_signal(signal.SIGCONT)
+        worker, method, outcome = next(o for _ in range(10_000) for o in transport.wait(1))
+        assert (worker, method) == (0, "nothing")
+        assert isinstance(outcome, Raised)
+    finally:
+        transport.close()
+
+
+def test_a_death_between_two_calls_is_told_to_the_next():
+    transport = Processes()
+    try:
+        transport.launch(0)
+        transport.submit(0, PROBE)
+        while not list(transport.wait(1)):
+            pass
+        transport._processes[0].kill()
+        assert list(transport.wait(1)) == []
+        transport.submit(0, "snapshot")
+        ((worker, method, died),) = transport.wait(1)
+        assert (worker, method) == (0, "snapshot")
+        assert isinstance(died, Died) and "ended with -9" in died.reason
+        transport.stop(0)
+        transport.launch(0)
+        transport.submit(0, PROBE)
+        assert next(o for _ in range(10_000) for o in transport.wait(1)) == (0, PROBE, None)
+    finally:
+        transport.close()
 
 
 ORPHAN = """

@@ -17,7 +17,7 @@ import pytest
 import metaopt
 from metaopt import checkpoint, telemetry
 from metaopt.learned_optimizers import LearnableMomentum
-from workers import cli, run_folder
+from workers import cli, run_folder, run_status
 
 ENDLESS = 10**6
 CONFIG = f"""
@@ -101,6 +101,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(config: Path, tmp_path: Path, poo
     assert _train("--config", str(config), "--out", str(whole), "--learner.num-steps", end) == 0
     assert _arrays(killed, int(end)) == _arrays(whole, int(end))
     assert _losses(killed) == _losses(whole)
+    said = [run_status.read(run) for run in (killed, whole)]
+    assert [(one.state, one.attempt) for one in said if one] == [("succeeded", 1), ("succeeded", 0)]
     assert run_folder.load_trained(killed).config.learner.num_steps == int(end)
     assert [step for step, _, _ in _losses(killed)] == list(range(1, int(end) + 1))
 
@@ -116,6 +118,8 @@ def test_a_signal_ends_the_run_with_a_checkpoint(
     assert process.returncode == status, shown
     assert "Traceback" not in shown
     assert f"stopped by {number.name}" in shown
+    said = run_status.read(run)
+    assert said and (said.state, said.reason) == ("stopped", f"stopped by {number.name}")
     last = telemetry.read(run / "metrics.jsonl")[-1]["step"]
     assert checkpoint.newest(run / "checkpoints") == checkpoint.at(run / "checkpoints", last)
 

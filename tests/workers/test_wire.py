@@ -52,32 +52,15 @@ def test_all_arrays_are_one_vector():
     assert kinds == {int, wire.Slot}
 
 
-def test_a_message_shares_no_memory_with_what_it_came_in():
-    packed = wire.pack({"a": np.ones(3, np.float32)})
-    packed.vector.flags.writeable = False  # as Ray's are
-    found = wire.unpack(packed)
-    found["a"][0] = 5.0
-    assert packed.vector[0] == 1.0
-
-
 @pytest.mark.parametrize("dtype", ["float64", "int32", "bfloat16"])
 def test_other_dtypes_are_refused_and_not_rounded(dtype):
     with pytest.raises(TypeError, match=f"{dtype}; it has to be float32"):
         wire.pack({"a": np.ones(2, jax.numpy.dtype(dtype))})
 
 
-def test_a_short_message_is_bytes_and_comes_back_the_same():
-    packed = wire.pack({"a": SPECIAL, "step": 3})
-    encoded = wire.encoded(packed)
-    assert isinstance(encoded, bytes)
-    assert wire.unpack(encoded)["step"] == 3
-    assert bits(wire.unpack(encoded)["a"]) == bits(SPECIAL)
-    long = wire.pack({"a": np.zeros(wire.SHORT // 4 + 1, np.float32)})
-    assert wire.encoded(long) is long
-
-
-def test_bytes_that_are_no_message_are_refused():
+def test_what_is_no_message_is_refused():
     with pytest.raises(ValueError, match="a dict is no message"):
-        wire.unpack(pickle.dumps({}))
-    with pytest.raises(ValueError, match="no message"):
-        wire.unpack(b"cut off")
+        wire.unpack({})
+    packed = wire.pack({"a": np.ones(3, np.float32)})
+    with pytest.raises(ValueError, match="a message of 2 numbers lays out 3"):
+        wire.unpack(packed._replace(vector=packed.vector[:2]))

@@ -15,7 +15,7 @@ from rich.text import Text
 from metaopt import checkpoint, telemetry
 from metaopt.learner import OuterState
 from taskset.errors import InputError
-from workers import flags, plan, remote_folder, run_folder, training
+from workers import flags, plan, remote_folder, run_folder, run_status, training
 from workers.base_config import BaseConfig
 from workers.interrupts import Interrupts
 from workers.pool import Pool
@@ -92,11 +92,14 @@ class RunCommand(abc.ABC):
     def _train(
         self, console: Console, folder: RunFolder, pool: Pool, start: OuterState, best: Best | None
     ) -> int:
-        _print(console, plan.describe_memory(self.settings))
-        # While workers start. What is compiled here, workers of this machine find in the cache.
-        _print(console, plan.describe_cost(self.settings, plan.measure(self.settings)))
         upload = _uploader(self.url, folder) if self.url else None
         with contextlib.ExitStack() as stack:
+            reporter = stack.enter_context(
+                run_status.reported(folder.path, pool, self._status_uploader(folder))
+            )
+            _print(console, plan.describe_memory(self.settings))
+            # While workers start. What is compiled here, workers of this machine find in the cache.
+            _print(console, plan.describe_cost(self.settings, plan.measure(self.settings)))
             sinks = [
                 stack.enter_context(contextlib.closing(sink))
                 for sink in (
@@ -108,8 +111,14 @@ class RunCommand(abc.ABC):
             ]
             run = training.Training(self.settings, folder, pool, sinks, best, upload)
             interrupts = run.run(start)
+            reporter.end("stopped" if run.why_stopped else "succeeded", run.why_stopped)
         self._print_end(console, folder, interrupts)
         return interrupts.exit_code
+
+    def _status_uploader(self, folder: RunFolder) -> Callable[[], None] | None:
+        if self.url is None:
+            return None
+        return functools.partial(RemoteFolder(self.url).upload_status, folder.path)
 
     def _print_end(self, console: Console, folder: RunFolder, interrupts: Interrupts) -> None:
         received = interrupts.received
