@@ -22,6 +22,7 @@ import safetensors
 import safetensors.numpy
 
 from taskset.errors import InputError
+from taskset.whole_files import write_durably
 
 FORMAT_VERSION = 1
 ARRAYS, MANIFEST = "arrays.safetensors", "manifest.json"
@@ -185,21 +186,6 @@ def prune(folder: Path, keep: int, best_step: int | None = None) -> None:
         shutil.rmtree(at(folder, step))
     for unfinished in folder.glob(".step_*"):
         shutil.rmtree(unfinished)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Writes a file and forces it to disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def replace_durably(path: Path, content: bytes) -> None:
-    """The same of a file that is whole, as it was before or as it is now, whenever it is read."""
-    partial = path.with_name(f"{path.name}.part")
-    write_durably(partial, content)
-    partial.replace(path)
 
 
 def _leaves(tree: Any) -> dict[str, Any]:

@@ -21,12 +21,12 @@ import optax
 import safetensors.numpy
 
 from metaopt import export_files, golden, model_card
-from metaopt.checkpoint import write_durably
 from metaopt.export_files import CARD, CONFIG, EVALUATION, GOLDEN, MEANING, MODEL, ExportFiles
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
 from metaopt.learned_optimizers.base import meta_param_shapes, named_leaves
 from metaopt.learned_optimizers.wrappers import AccumulatorDtype, wrapped
 from taskset.errors import InputError, unknown_name
+from taskset.whole_files import write_durably
 
 
 class Exported(NamedTuple):

@@ -20,12 +20,11 @@ from metaopt.baselines import contenders
 from metaopt.baselines.contenders import Contender, Learned
 from metaopt.baselines.grid import RATES
 from metaopt.baselines.one_rate import SCHEDULES
-from metaopt.checkpoint import replace_durably
 from metaopt.evaluate import LEARNED, evaluate
 from metaopt.learned_optimizers import LearnedOptimizer, MetaParams
 from metaopt.suites import Suite, TrainedOn
 from metaopt.unit_cache import UnitCache
-from taskset import catalog
+from taskset import catalog, whole_files
 from taskset.cores import num_cores
 from taskset.errors import InputError
 from workers import run_folder, suite_run
@@ -278,7 +277,7 @@ def _print(console: Console, written: Mapping[str, Any]) -> None:
 def _write(folder: Path, written: Mapping[str, Any]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_durably(folder / REPORT, json.dumps(written, indent=1).encode())
+        whole_files.replace(folder / REPORT, json.dumps(written, indent=1).encode())
         return [folder / REPORT, *curves.draw(written, folder)]
     except OSError as error:
         raise _unwritable(folder, error) from error
