@@ -98,7 +98,7 @@ class Evaluate:
         subject = find(self.path, self.checkpoint)
         families = {task: catalog.exact(catalog.build(task)) for task in self._tasks(subject)}
         num_steps, num_seeds = self._num_steps(subject), self._num_seeds(NUM_SEEDS)
-        folder = _made(self.out or self.path / FOLDER)
+        folder = _writable(self.out or self.path / FOLDER)
         console = Console(highlight=False, soft_wrap=True)
         tuning = len(RATES) * len(SCHEDULES) * num_seeds
         console.print(f"{subject.title}: {num_seeds} held-out runs of {num_steps} steps a task.")
@@ -156,7 +156,7 @@ class Evaluate:
         evaluation = SuiteRun(
             suite, self._contenders(subject), seeds, UnitCache(self.cache), workers, self.address
         )
-        folder = _made(self.out or self.path / FOLDER / suite.name)
+        folder = _writable(self.out or self.path / FOLDER / suite.name)
         console = Console(highlight=False, soft_wrap=True)
         console.print(
             f"{subject.title}: suite {suite.name}, {len(suite.tasks)} tasks, "
@@ -198,11 +198,11 @@ class Evaluate:
         return found
 
 
-def _made(folder: Path) -> Path:
-    """The folder, which takes files: that it does not must not show after hours of evaluation."""
+def _writable(folder: Path) -> Path:
+    """The folder, which can be made: that it cannot must not show after hours of evaluation."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=there):
             return folder
     except OSError as error:
         raise _unwritable(folder, error) from error
