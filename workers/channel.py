@@ -20,6 +20,7 @@ import numpy as np
 
 HEAD = struct.Struct("!IQ")  # how many buffers follow, and the bytes of the pickle
 SIZE = struct.Struct("!Q")  # of a buffer
+BUFFER_BYTES = 2**22
 MAX_BYTES = 2**36  # more can only be nonsense
 
 
@@ -31,7 +32,9 @@ class Channel:
 
     def __init__(self, connection: socket.socket):
         connection.setblocking(False)
-        if connection.family != socket.AF_UNIX:
+        if connection.family == socket.AF_UNIX:  # whose buffer, unlike TCP's, does not grow
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        else:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._connection = connection
