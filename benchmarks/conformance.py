@@ -88,12 +88,12 @@ def tests_of(path: pathlib.Path) -> tuple[unittest.TestSuite, unittest.TestSuite
     ) -> optax.GradientTransformationExtraArgs:
         return metaopt.load(path, learning_rate=learning_rate, check=False)
 
-    row = {"opt_name": "export", "opt_kwargs": {"learning_rate": 1.0}}
-    table = [{**row, "wrapper_name": None, "wrapper_kwargs": None}]
+    ours = {"opt_name": "export", "opt_kwargs": {"learning_rate": 1.0}}
+    table = [{**ours, "wrapper_name": None, "wrapper_kwargs": None}]
     product = parameterized.product
-    ours = lambda *tables, **axes: product(*[table for _ in tables], **axes)
+    of_ours = lambda *tables, **axes: product(*[table for _ in tables], **axes)
     vars(optax.contrib)["export"] = factory
-    with mock.patch.object(parameterized, "product", ours):
+    with mock.patch.object(parameterized, "product", of_ours):
         sys.modules.pop(TESTS, None)
         module = importlib.import_module(TESTS)
     names = unittest.defaultTestLoader.getTestCaseNames(module.ContribTest)

@@ -1,6 +1,6 @@
 """How often nominally 95 % intervals of scores hold the truth, on noise of which it is known.
 
-    python benchmarks/interval_coverage.py [--repetitions 2000] [--json FILE]
+    python benchmarks/interval_coverage.py [--repetitions 1500] [--json FILE]
 
 Runs are a shift of the task plus noise: `normal`; `uneven`, normal with deviations from .2 to 3
 across tasks, in equal ratios; or `skewed`, exponential. The truth is that of 100,000 runs a task.
@@ -84,7 +84,7 @@ SHAPES = [
 
 
 def main(
-    repetitions: int = 2000,
+    repetitions: int = 1500,
     json: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Prints a row per shape: the share of intervals, in %, that hold the truth."""
