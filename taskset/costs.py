@@ -63,11 +63,13 @@ def num_parameters(family: TaskFamily) -> int:
     """The number of parameters of a task. Computes nothing; loads no data of configured tasks."""
     if isinstance(family, Augmented):
         return num_parameters(family.family)
+    # Outside of the function that is traced, where its sizes would not be numbers.
+    template = family.spec.template if isinstance(family, ConfiguredFamily) else None
 
     def start(seed: jax.Array) -> Any:
         key = jax.random.key(seed)
-        if isinstance(family, ConfiguredFamily):
-            return family.spec.template.draw(key).init(key)
+        if template is not None:
+            return template.draw(key).init(key)
         return family.sample(family.load_data(), key).init(key)
 
     seed = jax.ShapeDtypeStruct((), jnp.uint32)  # a key would be an array, on a device

@@ -46,12 +46,24 @@ class Jobs:
         self._address = _checked(address or os.environ.get(VARIABLE, ADDRESS))
         self._client = self._asked(lambda: _client(self._address))
 
-    def submit(self, entrypoint: str, folder: Path | None, metadata: Mapping[str, str]) -> str:
-        """Starts `entrypoint` on the cluster, in a copy of `folder`; returns the submission."""
+    def submit(
+        self,
+        entrypoint: str,
+        folder: Path | None,
+        metadata: Mapping[str, str],
+        submission: str | None = None,
+    ) -> str:
+        """Starts `entrypoint` on the cluster, in a copy of `folder`; returns the submission.
+
+        It is called `submission`, which has to be new there, or as Ray likes.
+        """
         environment = {"working_dir": str(folder)} if folder else {}
         return self._asked(
             lambda: self._client.submit_job(
-                entrypoint=entrypoint, runtime_env=environment, metadata=dict(metadata)
+                entrypoint=entrypoint,
+                runtime_env=environment,
+                metadata=dict(metadata),
+                submission_id=submission,
             )
         )
 

@@ -21,6 +21,17 @@ class Cost(NamedTuple):
     temporary_bytes: int  # by the compiler's own report
 
 
+class Plan(NamedTuple):
+    """What a run would do and take, all of it."""
+
+    text: dict[str, str]  # by label
+    num_steps: int  # outer steps
+    workers: int
+    seconds: float  # of the whole run, if workers have a core each
+    core_hours: float
+    worker_bytes: int  # that each worker holds, besides libraries
+
+
 def check_tasks(config: BaseConfig) -> dict[str, int]:
     """The number of parameters of each task, by its name.
 
@@ -47,12 +58,25 @@ def describe(config: BaseConfig) -> dict[str, str]:
     }
 
 
+def complete(config: BaseConfig) -> Plan:
+    """The whole plan; compiles and runs one estimate. Raises what `check_tasks` raises."""
+    text = describe(config) | describe_memory(config)
+    cost = measure(config)
+    number, num_steps = config.workers.number, config.learner.num_steps
+    seconds = cost.seconds * num_steps
+    return Plan(
+        text=text | describe_cost(config, cost),
+        num_steps=num_steps,
+        workers=number,
+        seconds=seconds,
+        core_hours=seconds * number / 3600,
+        worker_bytes=_kept_bytes(config) + cost.temporary_bytes,
+    )
+
+
 def describe_memory(config: BaseConfig) -> dict[str, str]:
     """What a worker keeps, as text by label. Loads the data of the first task."""
-    estimator, data, meta_params = _first_worker(config)
-    state = jax.eval_shape(estimator.init, meta_params, data, jax.random.key(0))
-    kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state, data)))
-    return {"memory": f"{_bytes(kept)} of inner runs and data in each worker"}
+    return {"memory": f"{_bytes(_kept_bytes(config))} of inner runs and data in each worker"}
 
 
 def describe_cost(config: BaseConfig, cost: Cost) -> dict[str, str]:
@@ -84,6 +108,13 @@ def measure(config: BaseConfig) -> Cost:
     seconds = time.perf_counter() - compiled
     analysis = program.memory_analysis()
     return Cost(seconds, compiled - start, analysis.temp_size_in_bytes if analysis else 0)
+
+
+def _kept_bytes(config: BaseConfig) -> int:
+    """Of the inner runs and the data of a worker."""
+    estimator, data, meta_params = _first_worker(config)
+    state = jax.eval_shape(estimator.init, meta_params, data, jax.random.key(0))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state, data)))
 
 
 def _first_worker(config: BaseConfig) -> tuple[GradientEstimator, Dataset, Any]:

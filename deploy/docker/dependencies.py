@@ -5,5 +5,6 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-extras = {"cpu": [], "cuda": project["optional-dependencies"]["cuda"]}
-print(*project["dependencies"], *extras[sys.argv[1]], sep="\n")
+optional = project["optional-dependencies"]
+extras = {"cpu": [], "cuda": optional["cuda"]}
+print(*project["dependencies"], *optional["service"], *extras[sys.argv[1]], sep="\n")

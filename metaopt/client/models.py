@@ -7,7 +7,7 @@ import datetime
 import enum
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"  # of a run: the name of its folder, and nothing else
 Name = Annotated[str, Field(pattern=NAME)]
@@ -184,6 +184,10 @@ class FamilyProgress(Model):
     last: Number
     sparkline: list[Number]  # meta-loss, at most 60 means
     share: list[float]  # of the estimates, in each tenth of the run so far: the curriculum
+
+
+class FamilyProgressList(RootModel[list[FamilyProgress]]):
+    """That of all families of a run."""
 
 
 class ConfigField(Model):

@@ -1,7 +1,7 @@
 """Estimated costs against counts by hand."""
 
 import taskset
-from taskset import costs
+from taskset import catalog, costs, named
 
 
 def test_an_mlp_costs_its_products_and_holds_its_weights():
@@ -33,3 +33,9 @@ def test_parameters_are_counted_without_data():
         assert costs.num_parameters(family) == costs.estimate(family).parameters
     augmented = taskset.build("mlp:hidden=32+rescale_loss")
     assert costs.num_parameters(augmented) == 64 * 32 + 32 + 32 * 10 + 10
+
+
+def test_parameters_of_a_task_that_was_never_built_are_counted():
+    named._build.cache_clear()
+    family = catalog.exact(catalog.build("conv_fc_family_seed629:source=embedded"))
+    assert costs.num_parameters(family) > 0

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -197,4 +198,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(folder: Path, capsys):
         "s per est",
     ):
         assert text in shown
+    assert sorted(p.name for p in folder.iterdir()) == ["run.toml"]
+
+
+def test_a_plan_as_json_is_one_line_and_only_of_a_dry_run(folder: Path, capsys):
+    assert cli.main([*TRAIN, "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["core_hours"] == pytest.approx(plan["seconds"] * plan["workers"] / 3600)
+    assert "24 in all" in plan["text"]["work"]
+    assert cli.main([*TRAIN, "--json"]) == cli.USAGE_ERROR
+    assert "--json goes with --dry-run" in capsys.readouterr().err
     assert sorted(p.name for p in folder.iterdir()) == ["run.toml"]

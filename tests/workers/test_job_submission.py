@@ -1,6 +1,7 @@
 """A job on a real Ray cluster: submitted, followed and stopped, and nothing is left behind."""
 
 import contextlib
+import datetime
 import json
 import os
 import signal
@@ -15,7 +16,12 @@ from pathlib import Path
 import pytest
 from tiny_run import TINY
 
-from workers import cli
+from metaopt.client.models import Launch
+from workers import cli, run_status
+from workers.service import resolution
+from workers.service.ray_jobs import RayLauncher
+from workers.service.resolved import Limits
+from workers.service.store import LaunchFile
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,3 +138,23 @@ def test_a_run_is_submitted_followed_and_stopped(dashboard, temporary, capsys):
     assert list((run / "checkpoints").glob("step_*"))
     assert cli.main(["status", submission, "--json", *at]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "STOPPED"
+    _check_a_run_of_the_service(dashboard, temporary / "runs")
+
+
+def _check_a_run_of_the_service(dashboard: str, runs: Path):
+    """What `metaopt serve --launcher ray` does, on the same cluster."""
+    launcher = RayLauncher(str(runs), dashboard)
+    launch = Launch(by="me", at=datetime.datetime.now(datetime.UTC))
+    record = launcher.prepared(LaunchFile(run="served", launch=launch))
+    assert launcher.is_there(record) is False
+    launcher.begin(record, resolution.resolve(LONG, {}, Limits(), "ray").config)
+    assert launcher.began(record)
+    status = lambda: run_status.read(runs / "served")
+    metrics = runs / "served" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.read_text(), 120, "the run does not begin")
+    assert status().submission == record.launch.submission
+    assert launcher.is_there(record)
+    assert launcher.stop(record)
+    wait_for(lambda: status().state == "stopped", 90, "the run does not end")
+    wait_for(lambda: launcher.is_there(record) is False, 30, "the job does not end")
+    assert "stopped by SIGTERM" in launcher.last_line(record)

@@ -208,6 +208,11 @@ def test_files_that_the_configuration_names_go_along(dashboard, tmp_path, capsys
         assert sorted(files.namelist()) == ["family.py", "metaopt.toml"]
 
 
+def test_a_job_may_be_named_before_it_is_sent(dashboard):
+    jobs.Jobs(dashboard.address).submit("metaopt resume x", None, {}, "mine")
+    assert json.loads(dashboard.sent["POST /api/jobs/"])["submission_id"] == "mine"
+
+
 def test_a_run_folder_may_be_a_url(dashboard, capsys):
     assert cli.main(["submit", "--config", "run.toml", "--out", "s3://bucket/x"]) == 0
     entrypoint = json.loads(dashboard.sent["POST /api/jobs/"])["entrypoint"]

@@ -4,9 +4,10 @@ import abc
 import contextlib
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 from rich.console import Console
@@ -38,7 +39,7 @@ class RunCommand(abc.ABC):
     """A command whose flags are the keys of its configuration, and these."""
 
     configuration: ClassVar[type[BaseConfig]]
-    name: ClassVar[str]
+    name: ClassVar[Literal["train", "tune"]]
 
     config: Path | None = None  # TOML file
     # run folder to make, runs/NAME-TIME by default; of a URL, as s3://BUCKET/RUN, a copy is here
@@ -46,6 +47,7 @@ class RunCommand(abc.ABC):
     resume: Path | None = None  # run folder or URL to go on with, by its own configuration
     step: int | None = None  # with --resume: of the checkpoint; the newest by default
     dry_run: bool = False  # measure one estimate, print the plan, and stop
+    json: bool = False  # with --dry-run: print JSON
 
     url: tyro.conf.Suppress[str | None] = None  # that the run folder is a copy of
 
@@ -61,6 +63,11 @@ class RunCommand(abc.ABC):
         console = Console()
         if self.step is not None and not self.resume:
             raise InputError("--step goes with --resume")
+        if self.json and not self.dry_run:
+            raise InputError("--json goes with --dry-run")
+        if self.dry_run and self.json:
+            print(json.dumps(plan.complete(self.settings)._asdict()))
+            return 0
         if self.dry_run:
             _print(console, plan.describe(self.settings))
             _print(console, plan.describe_memory(self.settings))

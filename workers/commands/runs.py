@@ -28,10 +28,16 @@ class RunsList:
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    server: str | None = None  # URL of a service, whose runs are listed instead
     json: bool = False  # print JSON
 
     def run(self) -> int:
         """Prints one row per run, the one that wrote last at the end."""
+        if self.server is not None:
+            from workers.commands import served_runs
+
+            served_runs.print_list(self.server, self.json)
+            return 0
         from taskset.errors import InputError
         from workers.run_folder import RunFolder
 
@@ -71,18 +77,29 @@ class RunsScale:
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     number: Annotated[int, tyro.conf.Positional, tyro.conf.arg(metavar="WORKERS")]
+    server: str | None = None  # URL of a service, one of whose runs RUN is
 
     def run(self) -> int:
         """Returns 0; raises `InputError` for a number that the run cannot have."""
-        from workers import run_folder
-        from workers.pool import check_size
+        if self.server is not None:
+            from workers.commands import served_runs
 
-        folder = run_folder.open_existing(self.folder)
-        table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
-        check_size(self.number, table["workers"]["number"])
-        run_folder.want_workers(folder, self.number)
+            served_runs.scale(self.server, str(self.folder), self.number)
+        else:
+            scale(self.folder, self.number)
         print(f"{self.folder} goes on with {self.number} workers")
         return 0
+
+
+def scale(path: Path, number: int) -> None:
+    """Asks the run in `path` to go on with `number` workers; `InputError` when it cannot."""
+    from workers import run_folder
+    from workers.pool import check_size
+
+    folder = run_folder.open_existing(path)
+    table = tomllib.loads(folder.config.read_text(encoding="utf-8"))
+    check_size(number, table["workers"]["number"])
+    run_folder.want_workers(folder, number)
 
 
 def _record(folder: Any) -> dict[str, Any]:

@@ -1,24 +1,20 @@
 """`metaopt submit`: a run as a job of a Ray cluster somewhere else."""
 
 import dataclasses
-import importlib.metadata
-import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from taskset.errors import InputError
-from workers import flags
+from workers import flags, job_submission
 from workers.commands import train, tune
 from workers.commands.run import RunCommand
 from workers.commands.table import print_record
+from workers.job_submission import Begun, Resumed
 from workers.jobs import Jobs
-from workers.parcel import pack
 from workers.remote_folder import is_url
 
-CONFIGURATION = "metaopt.toml"
 RUNS = {"train": train.parse, "tune": tune.parse}
 
 HELP = """usage: metaopt submit [train | tune] --out FOLDER [--config FILE] [flags of the command]
@@ -51,20 +47,11 @@ class Submit:
 
     def run(self) -> int:
         """Prints the submission, and where the run is."""
-        jobs = Jobs(self.address)
-        metadata = {"run": self.folder, "metaopt": importlib.metadata.version("metaopt")}
-        with tempfile.TemporaryDirectory(prefix="metaopt-") as path:
-            folder = Path(path)
-            left_out = pack(self.working_dir, folder) if self.working_dir else ()
-            if self.command:
-                text = self.command.settings.to_toml()
-                (folder / CONFIGURATION).write_text(text, encoding="utf-8")
-            takes_any = self.command or self.working_dir
-            submission = jobs.submit(self.entrypoint, folder if takes_any else None, metadata)
+        submission, left_out = job_submission.submit(Jobs(self.address), self.job, self.working_dir)
         record = {
             "submission": submission,
             "run": self.folder,
-            "entrypoint": self.entrypoint,
+            "entrypoint": self.job.entrypoint,
             "left out": left_out,
         }
         print_record(record, self.json)
@@ -73,13 +60,11 @@ class Submit:
         return 0
 
     @property
-    def entrypoint(self) -> str:
-        """What the cluster starts: always this command line, whatever was given here."""
+    def job(self) -> Begun | Resumed:
+        """What the cluster starts."""
         if self.command is None:
-            return shlex.join(["metaopt", "resume", self.folder])
-        return shlex.join(
-            ["metaopt", self.command.name, "--config", CONFIGURATION, "--out", self.folder]
-        )
+            return Resumed(self.folder)
+        return Begun(self.command.name, self.command.settings.to_toml(), self.folder)
 
 
 def parse(arguments: Sequence[str], prog: str) -> Submit:

@@ -17,7 +17,13 @@ import yaml
 
 HERE = Path(__file__).parent
 CUSTOM = ("rayclusters", "rayjobs")
-CORE = ("networkpolicy-networking-v1", "poddisruptionbudget-policy-v1", "persistentvolumeclaim-v1")
+CORE = (
+    "deployment-apps-v1",
+    "networkpolicy-networking-v1",
+    "persistentvolumeclaim-v1",
+    "poddisruptionbudget-policy-v1",
+    "service-v1",
+)
 KEPT = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems")
 
 
