@@ -21,8 +21,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from metaopt.durable_files import write_durably
 from taskset.errors import InputError
+from taskset.whole_files import write_durably
 
 FORMAT_VERSION = 1
 ARRAYS, MANIFEST = "arrays.safetensors", "manifest.json"

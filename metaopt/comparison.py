@@ -4,7 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaopt.bootstrap import Interval, percentile_interval, resampled_runs
+from metaopt.bootstrap import (
+    Interval,
+    expanded_confidence,
+    percentile_interval,
+    resampled_runs,
+)
 
 
 class Comparison(NamedTuple):
@@ -33,15 +38,20 @@ def compare(losses: np.ndarray, baseline: np.ndarray) -> Comparison:
     with np.errstate(divide="ignore", invalid="ignore"):
         return Comparison(
             ratio=float(ours / theirs),
-            ratio_interval=percentile_interval(our_means / their_means),
+            ratio_interval=_interval(our_means / their_means, losses.size),
             difference=float(ours - theirs),
-            difference_interval=percentile_interval(our_means - their_means),
+            difference_interval=_interval(our_means - their_means, losses.size),
         )
 
 
 def mean_interval(losses: np.ndarray) -> Interval:
     """The 95 % interval of the mean of `losses`, [num_seeds]."""
-    return percentile_interval(np.mean(_worst_case(losses)[resampled_runs(losses.size)], axis=-1))
+    resampled = np.mean(_worst_case(losses)[resampled_runs(losses.size)], axis=-1)
+    return _interval(resampled, losses.size)
+
+
+def _interval(resampled: np.ndarray, num_seeds: int) -> Interval:
+    return percentile_interval(resampled, expanded_confidence(num_seeds, num_tasks=1))
 
 
 def _worst_case(losses: np.ndarray) -> np.ndarray:

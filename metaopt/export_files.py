@@ -11,9 +11,8 @@ The first three are read. No pickle is written or read, and reading needs no net
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +31,9 @@ CONFIG, MODEL, GOLDEN, EVALUATION, CARD = (
 )
 # The most bytes that a file may have. The largest optimizer here, VeLO, has 10 MB.
 LIMITS: Mapping[str, int] = {CONFIG: 2**20, MODEL: 2**28, GOLDEN: 2**20}
-# Of an argument, most of which are sizes: JAX makes biases of such a size to find their shape.
-MAX_INTEGER = 2**22
+# Of an argument. Most integers are sizes: JAX makes biases of such a size to find their shape. All
+# arithmetic is in float32.
+LARGEST: Mapping[type, float] = {int: 2**22, float: 3.4e38}
 # What is needed of config.json.
 FIELDS: dict[str, type] = {
     "kind": str,
@@ -146,7 +146,7 @@ def check_values(
 ) -> None:
     """Raises `InputError` unless `found`, `what` of the architecture, have these names and types.
 
-    A float may be an integer; a tuple is a list of numbers in JSON. Numbers are finite.
+    A float may be an integer; a tuple is a list of numbers in JSON. Numbers are those of float32.
     """
     file = files.path / CONFIG
     if set(found) != set(types):
@@ -154,17 +154,19 @@ def check_values(
         raise InputError(f"{file}: {what} of {kind} are {sorted(types)}, see {odd}"[:500])
     for name, wanted in types.items():
         if not _fits(found[name], wanted):
+            limit = LARGEST.get(wanted)
+            size = f" of at most {limit:,}" if limit else ""
             raise InputError(
-                f"{file}: {name} is {repr(found[name])[:80]}; {kind} needs {wanted.__name__}"
+                f"{file}: {name} is {repr(found[name])[:80]}; {kind} needs {wanted.__name__}{size}"
             )
 
 
 def _fits(value: Any, wanted: type) -> bool:
     if wanted is tuple:
         return isinstance(value, list) and all(_fits(x, float) for x in value)
-    if type(value) is int and wanted in {int, float}:
-        return abs(value) <= MAX_INTEGER
-    return type(value) is wanted and (wanted is not float or math.isfinite(value))
+    if type(value) is int and wanted is float:
+        wanted = int
+    return type(value) is wanted and (wanted not in LARGEST or abs(value) <= LARGEST[wanted])
 
 
 def check_arrays(
@@ -180,9 +182,18 @@ def check_arrays(
             raise InputError(f"{what}: {name!r} is {found}, {kind} needs {needed}")
 
 
-def check_trajectory(files: ExportFiles, after: Mapping[str, Any]) -> None:
-    """Raises `InputError` unless `after`, what the optimizer did, is the reference trajectory."""
-    away = golden.deviation(after, files.golden)
+def check_trajectory(files: ExportFiles, run: Callable[[], Mapping[str, Any]]) -> None:
+    """Raises `InputError` unless `run` returns the reference trajectory.
+
+    Constants may be such that it raises: of 1e308 there is no exponential.
+    """
+    try:
+        away = golden.deviation(run(), files.golden)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(
+            f"export {files.path} cannot run its reference trajectory: "
+            f"{' '.join(str(error).split())[:200]}; it was changed"
+        ) from error
     if not away < golden.TOLERANCE:
         raise InputError(
             f"export {files.path} does not reproduce its reference trajectory: it is off by "

@@ -21,12 +21,12 @@ import optax
 import safetensors.numpy
 
 from metaopt import export_files, golden, model_card
-from metaopt.durable_files import write_durably
 from metaopt.export_files import CARD, CONFIG, EVALUATION, GOLDEN, MEANING, MODEL, ExportFiles
 from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
 from metaopt.learned_optimizers.base import meta_param_shapes, named_leaves
 from metaopt.learned_optimizers.wrappers import AccumulatorDtype, wrapped
 from taskset.errors import InputError, unknown_name
+from taskset.whole_files import write_durably
 
 
 class Exported(NamedTuple):
@@ -56,7 +56,8 @@ def export(
     check_new(path)
     if KINDS.get(type(optimizer).__name__) is not type(optimizer):
         raise unknown_name("learned optimizer to export", type(optimizer).__name__, KINDS)
-    arrays = _checked(named_leaves(meta_params), optimizer, "the meta-parameters")
+    shapes, kind = meta_param_shapes(optimizer), type(optimizer).__name__
+    arrays = _checked(named_leaves(meta_params), shapes, kind, "the meta-parameters")
     reference = golden.inputs()
     announced = optimizer.as_optax(meta_params, num_steps=golden.HORIZON)
     after = trajectory(announced, reference)
@@ -127,10 +128,7 @@ def load(
         files = export_files.read(path)
         exported = _exported(files)
         if check:
-            announced = exported.optimizer.as_optax(
-                exported.meta_params, num_steps=files.golden_horizon
-            )
-            export_files.check_trajectory(files, trajectory(announced, files.golden))
+            export_files.check_trajectory(files, lambda: _announced(exported, files))
     transformation = exported.optimizer.as_optax(exported.meta_params, num_steps=num_steps)
     return wrapped(
         transformation,
@@ -140,6 +138,13 @@ def load(
         accumulator_dtype=accumulator_dtype,
         base_params=base_params,
     )
+
+
+def _announced(exported: Exported, files: ExportFiles) -> dict[str, np.ndarray]:
+    """What the exported optimizer does in the reference run of its files."""
+    optimizer, meta_params, _ = exported
+    announced = optimizer.as_optax(meta_params, num_steps=files.golden_horizon)
+    return trajectory(announced, files.golden)
 
 
 def trajectory(
@@ -189,7 +194,7 @@ def _exported(files: ExportFiles) -> Exported:
         shapes = meta_param_shapes(optimizer)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    arrays = _checked(files.arrays, optimizer, str(files.path / MODEL))
+    arrays = _checked(files.arrays, shapes, kind, str(files.path / MODEL))
     export_files.check_unchanged(files)
     leaves = [jnp.asarray(arrays[name]) for name in named_leaves(shapes)]
     meta_params = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
@@ -202,9 +207,10 @@ def meta_params_for(optimizer: LearnedOptimizer, path: str | os.PathLike[str]) -
     It may be configured otherwise than what was exported, as long as the names and shapes of its
     meta-parameters are the same; raises `InputError` where they are not, and as `load` does.
     """
-    exported = read(path)
-    _checked(named_leaves(exported.meta_params), optimizer, f"the meta-parameters of {path}")
-    return exported.meta_params
+    arrays = named_leaves(found := read(path).meta_params)
+    shapes, kind = meta_param_shapes(optimizer), type(optimizer).__name__
+    _checked(arrays, shapes, kind, f"the meta-parameters of {path}")
+    return found
 
 
 def checksum(meta_params: MetaParams) -> str:
@@ -214,19 +220,18 @@ def checksum(meta_params: MetaParams) -> str:
 
 
 def _checked(
-    arrays: Mapping[str, Any], optimizer: LearnedOptimizer, what: str
+    arrays: Mapping[str, Any], wanted: MetaParams, kind: str, what: str
 ) -> dict[str, np.ndarray]:
-    """`arrays` as numpy, when they are the meta-parameters of `optimizer`; else `InputError`."""
-    wanted = named_leaves(meta_param_shapes(optimizer))
-    shapes = {name: tuple(leaf.shape) for name, leaf in wanted.items()}
+    """`arrays` as numpy, when they are the meta-parameters `wanted`; else `InputError`."""
+    shapes = {name: tuple(leaf.shape) for name, leaf in named_leaves(wanted).items()}
     found = {name: np.asarray(array) for name, array in arrays.items()}
-    export_files.check_arrays(found, shapes, type(optimizer).__name__, what)
+    export_files.check_arrays(found, shapes, kind, what)
     for name, array in found.items():
         if array.dtype != np.float32:
             raise InputError(f"{what}: {name!r} is {array.dtype}, it must be float32")
         if not np.all(np.isfinite(array)):
             raise InputError(f"{what}: {name!r} has values that are not finite")
-    return {name: found[name] for name in wanted}
+    return {name: found[name] for name in shapes}
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

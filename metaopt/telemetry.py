@@ -17,6 +17,7 @@ from metaopt.aggregate import Dropped, WorkerResult, weighted_mean
 from metaopt.diagnostics import gradient_noise, squared_norm
 from metaopt.learned_optimizers.base import MetaParams
 from metaopt.learner import OuterStep
+from taskset import whole_files
 from taskset.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -58,9 +59,7 @@ class JsonLines:
             raise InputError(
                 f"{path} has a line that is no record; move it away to go on without the old ones"
             ) from error
-        partial = path.with_name(f"{path.name}.part")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(path)
+        whole_files.replace(path, "".join(kept).encode())
         self._file = path.open("ab", buffering=0)
         self._waiting = b""
 

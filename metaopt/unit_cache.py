@@ -1,17 +1,12 @@
-"""Where finished units of evaluations are kept: one file each, under the key of its content.
-
-A file is written beside its place, forced to disk and renamed: whoever is killed at any moment, and
-whoever else writes at the same time, leaves a whole file or none.
-"""
+"""Where finished units of evaluations are kept: one file each, under the key of its content."""
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from taskset import whole_files
 from taskset.errors import InputError
 
 
@@ -33,13 +28,8 @@ class UnitCache(NamedTuple):
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, prefix=key[:16], suffix=".part", delete=False
-            ) as file:
-                json.dump({"key": key, "record": record}, file, allow_nan=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(file.name, path)
+            content = json.dumps({"key": key, "record": record}, allow_nan=False)
+            whole_files.replace(path, content.encode())
         except OSError as error:
             raise InputError(
                 f"cannot write {path}: {error.strerror}; give another --cache"

@@ -23,6 +23,7 @@ A `TaskFamily` is a configuration that fixes all shapes; a `Task` is one draw fr
     check.py          what every family promises, as checks for any family
     data/             where data comes from, and how it is kept; nothing is downloaded unless asked
     errors.py         InputError
+    whole_files.py    files that are whole whenever they are read
 """
 
 import importlib

@@ -7,17 +7,15 @@ timed tasks of its family needed more or less than theirs.
 import contextlib
 import hashlib
 import json
-import os
 import pathlib
 import platform
 import statistics
-import tempfile
 import time
 from typing import Any
 
 import jax
 
-from taskset import catalog, costs
+from taskset import catalog, costs, whole_files
 from taskset.base import TaskFamily
 from taskset.cores import num_cores
 from taskset.data import store
@@ -132,15 +130,12 @@ def _timed(run: Any, steps: int) -> float:
 
 
 def _write(known: dict[str, float]) -> None:
-    """Writes beside the table, then renames; two that measure at once may lose one's entry."""
+    """Replaces the table; two that measure at once may lose one's entry."""
     path = path_of_table()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".part", delete=False
-        ) as file:
-            json.dump({"format": 1, "seconds": known}, file, indent=1, sort_keys=True)
-        os.replace(file.name, path)
+        content = json.dumps({"format": 1, "seconds": known}, indent=1, sort_keys=True)
+        whole_files.replace(path, content.encode())
     except OSError as error:
         raise InputError(
             f"cannot write timings to {path}: {error.strerror}; set METAOPT_DATA_DIR to a folder "

@@ -16,7 +16,7 @@ import collections
 import dataclasses
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 State: TypeAlias = Literal["running", "suspect", "restarting", "quarantined", "released"]
@@ -30,7 +30,7 @@ FREE_FAILURES = 2  # in a row; after them a replacement waits
 class Patience:
     """How long a worker that does not answer is waited for, in seconds.
 
-    *typical* is the median of its last estimates.
+    *typical* is the median of its last estimates, or what a `Seat` is told that it is.
     """
 
     suspicion_factor: float = 3.0  # times typical,
@@ -57,14 +57,19 @@ class Call(NamedTuple):
 class Seat:
     """The place of one worker in a pool, whichever process sits there."""
 
-    def __init__(self, patience: Patience):
+    def __init__(
+        self,
+        patience: Patience,
+        # Of the seconds of two estimates, of which one compiled, the low median is the other's.
+        typical: Callable[[Sequence[float]], float] = statistics.median_low,
+    ):
         self.state: State = "restarting"
         self.call: Call | None = None
         self.probe_due = math.inf  # of a probe on its way
         self.until = math.inf  # of a quarantine
         self.failures = 0  # since the last result
         self.results = 0  # of all processes that sat here
-        self._patience = patience
+        self._patience, self._typical = patience, typical
         self._seconds = collections.deque[float](maxlen=32)  # of estimates of this process
 
     def starts(self) -> None:
@@ -83,7 +88,7 @@ class Seat:
         suspicious, due = now + patience.suspicion_slack, now + patience.first
         if method == "start":
             suspicious = due = math.inf  # it may wait for a machine, and keeps nobody waiting
-        elif method == "compute" and len(seconds) >= 2:
+        elif method in {"compute", "run"} and len(seconds) >= 2:
             suspicious += patience.suspicion_factor * self.typical
             due = now + patience.factor * self.typical + patience.slack
         self.call = Call(method, outer_step, now, suspicious, due)
@@ -131,8 +136,8 @@ class Seat:
     @property
     def typical(self) -> float:
         """Seconds of an estimate; not a number before there is one."""
-        # Of two, not the one that compiled. Copied, for another thread may add one meanwhile.
-        return statistics.median_low(self._seconds.copy() or [math.nan])
+        # Copied, for another thread may add one meanwhile.
+        return self._typical(self._seconds.copy() or [math.nan])
 
     @property
     def is_hopeless(self) -> bool:

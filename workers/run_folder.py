@@ -22,8 +22,8 @@ from typing import NamedTuple
 import jax
 
 from metaopt import checkpoint
-from metaopt.durable_files import replace_durably
 from metaopt.learned_optimizers.base import MetaParams
+from taskset import whole_files
 from taskset.errors import InputError
 from workers.base_config import BaseConfig
 from workers.config import RunConfig
@@ -95,7 +95,7 @@ def create(folder: RunFolder, run: BaseConfig) -> None:
 
 def write_config(folder: RunFolder, run: BaseConfig) -> None:
     """Writes the configuration."""
-    replace_durably(folder.config, run.to_toml().encode())
+    whole_files.replace(folder.config, run.to_toml().encode())
 
 
 def replace_config(folder: RunFolder, run: BaseConfig) -> None:
@@ -108,7 +108,7 @@ def replace_config(folder: RunFolder, run: BaseConfig) -> None:
 
 def want_workers(folder: RunFolder, number: int) -> None:
     """Asks a run that goes on to do so with `number` workers."""
-    replace_durably(folder.workers_wanted, f"{number}\n".encode())
+    whole_files.replace(folder.workers_wanted, f"{number}\n".encode())
 
 
 def wanted_workers(folder: RunFolder) -> int | None:

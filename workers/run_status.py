@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from metaopt.durable_files import replace_durably
+from taskset import whole_files
 from taskset.errors import InputError
 from workers.pool import Pool
 
@@ -110,7 +110,7 @@ class Reporter:
     def _write(self, name: str, content: object) -> None:
         """What cannot be written now is written with the next heartbeat."""
         with contextlib.suppress(OSError):
-            replace_durably(self._folder / name, json.dumps(content).encode())
+            whole_files.replace(self._folder / name, json.dumps(content).encode())
 
     def _write_remotely(self) -> None:
         if self._upload is None:

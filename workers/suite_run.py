@@ -11,10 +11,10 @@ from rich.console import Console
 
 from metaopt import suite_evaluation
 from metaopt.baselines.contenders import Contender
-from metaopt.durable_files import replace_durably
 from metaopt.suite_evaluation import Record, Unit
 from metaopt.suites import Suite
 from metaopt.unit_cache import UnitCache
+from taskset import whole_files
 from taskset.errors import InputError
 from workers.farm import finished
 from workers.piece import Failed
@@ -87,7 +87,7 @@ def write(folder: Path, evaluation: Mapping[str, Any]) -> Path:
     path = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_durably(path, json.dumps(evaluation).encode())
+        whole_files.replace(path, json.dumps(evaluation).encode())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from error
     return path

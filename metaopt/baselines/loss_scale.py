@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from metaopt.baselines import embedded_curves
 from metaopt.baselines.grid import RATES, mean_loss, tune_adam
 from metaopt.baselines.one_rate import SCHEDULES
 from metaopt.normalize import LossScale
+from taskset import whole_files
 from taskset.base import Dataset, TaskFamily
 from taskset.errors import InputError
 
@@ -76,14 +76,7 @@ def _read(path: pathlib.Path) -> LossScale | None:
 
 
 def _write(path: pathlib.Path, content: dict[str, object]) -> None:
-    """Writes beside `path`, then renames: a reader sees all of it or nothing.
-
-    What cannot be written is computed again next time.
-    """
+    """Keeps it at `path`. What cannot be written is computed again next time."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=path.stem, suffix=".part", delete=False
-        ) as file:
-            json.dump(content, file, indent=2)
-        os.replace(file.name, path)
+        whole_files.replace(path, json.dumps(content, indent=2).encode())

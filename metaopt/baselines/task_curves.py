@@ -9,6 +9,7 @@ as they are.
 
 import dataclasses
 import functools
+import io
 import pathlib
 import zipfile
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from metaopt.baselines.one_rate import Adam
 from metaopt.baselines.optimizers import SearchSpace
 from metaopt.inner_problem import InnerState, OptimizerTraining
 from metaopt.learned_optimizers.base import MetaParams
-from taskset import costs
+from taskset import costs, whole_files
 from taskset.base import SPLITS, Dataset, Key, TaskFamily
 from taskset.errors import InputError
 
@@ -104,12 +105,11 @@ def adam_curves(family: TaskFamily, rates: Sequence[float], num_steps: int) -> n
 
 
 def write(path: pathlib.Path, curves: TaskCurves) -> None:
-    """Writes a compressed .npz beside `path`, then renames it. Raises `OSError` when it cannot."""
+    """Writes a compressed .npz, all of it or nothing. Raises `OSError` when it cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **curves._asdict())
-    partial.replace(path)
+    content = io.BytesIO()
+    np.savez_compressed(content, **curves._asdict())
+    whole_files.replace(path, content.getvalue())
 
 
 def read(path: pathlib.Path) -> TaskCurves:

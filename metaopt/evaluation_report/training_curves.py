@@ -12,7 +12,7 @@ from metaopt.pages.html import Html, element
 from metaopt.pages.numbers import counted, number
 from metaopt.pages.page import Section
 from metaopt.pages.table import Cell, Table
-from metaopt.protocols import resources
+from metaopt.protocols import resources, speed_up
 
 NUM_DRAWN = 5  # optimizers in a panel
 NUM_POINTS = 60  # of a drawn line
@@ -28,10 +28,11 @@ def section(evaluated: Evaluated) -> Section:
         "curves",
         "Training curves",
         text=(
-            "Lines are medians over seeds of the smoothed training loss, bands reach from the "
-            f"lower to the upper quartile. Each panel has the subject and the {NUM_DRAWN - 1} "
-            "others that end lowest on that task; the files have all. A run that has diverged "
-            "counts as infinite from there on: a band without an upper end reaches to the top.",
+            "Lines are medians over seeds of the training loss, averaged over about "
+            f"{speed_up.SPAN} steps, bands reach from the lower to the upper quartile. Each panel "
+            f"has the subject and the {NUM_DRAWN - 1} others that end lowest on that task; the "
+            "files have all. A run that has diverged counts as infinite from there on: a band "
+            "without an upper end reaches to the top.",
         ),
         figures=(
             Figure(
@@ -89,20 +90,20 @@ def _panel(evaluated: Evaluated, task: TaskResults, over_time: bool) -> tuple[st
 def drawn(evaluated: Evaluated, task: TaskResults) -> list[str]:
     """The subject, then the others that end lowest."""
     subject, *others = evaluated.names
-    end = lambda name: quartiles(task.results[name].curves)[1, -1]
+    end = lambda name: quartiles(task, name)[1, -1]
     lowest = sorted((name for name in others if name in task.results), key=end)
     return [subject] * (subject in task.results) + lowest[: NUM_DRAWN - 1]
 
 
-def quartiles(curves: np.ndarray) -> np.ndarray:
-    """Of [num_seeds, num_points] at each point, [3, num_points]; what is not finite is infinite."""
-    curves = np.where(np.isfinite(curves), curves, np.inf)
+def quartiles(task: TaskResults, name: str) -> np.ndarray:
+    """Over seeds, at each kept step, [3, num_points]; what is not finite is infinite."""
+    curves = speed_up.recent(task.results[name].curves, task.steps)
     return np.quantile(curves, QUARTILES, axis=0, method="inverted_cdf")
 
 
 def _series(evaluated: Evaluated, task: TaskResults, name: str, over_time: bool) -> Series:
     result = task.results[name]
-    low, median, high = quartiles(result.curves)
+    low, median, high = quartiles(task, name)
     x = resources.seconds(task.steps, result.step_milliseconds) if over_time else task.steps
     chosen = np.unique(np.linspace(0, len(x) - 1, NUM_POINTS).round().astype(int))
     style = evaluated.names.index(name)
@@ -130,7 +131,7 @@ def data(tasks: Sequence[TaskResults]) -> Table:
     for task in tasks:
         for name, result in task.results.items():
             seconds = resources.seconds(task.steps, result.step_milliseconds)
-            points = zip(task.steps, seconds, *quartiles(result.curves), strict=True)
+            points = zip(task.steps, seconds, *quartiles(task, name), strict=True)
             rows += [(task.name, name, int(step), *map(float, rest)) for step, *rest in points]
     columns = ("task", "optimizer", "step", "seconds", "lower quartile", "median", "upper quartile")
     return Table("Smoothed training loss", columns, tuple(rows))
@@ -139,9 +140,9 @@ def data(tasks: Sequence[TaskResults]) -> Table:
 def digest(tasks: Sequence[TaskResults]) -> Table:
     """The ends of all curves."""
     rows = tuple(
-        (task.name, name, *(float(q) for q in quartiles(result.curves)[:, -1]))
+        (task.name, name, *(float(q) for q in quartiles(task, name)[:, -1]))
         for task in tasks
-        for name, result in task.results.items()
+        for name in task.results
     )
     columns = ("task", "optimizer", "lower quartile", "median", "upper quartile")
     return Table("Smoothed training loss at the end", columns, rows)

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaopt.durable_files import replace_durably
 from metaopt.pages import chart
 from metaopt.pages.html import Html, element, join
 from metaopt.pages.table import Table
+from taskset import whole_files
 
 FORMATS = ("csv", "json", "tex")
 
@@ -40,7 +40,7 @@ class Figure:
         )
         paths = [folder / f"{self.name}.{kind}" for kind in contents]
         for path, content in zip(paths, contents.values(), strict=True):
-            replace_durably(path, content.encode())
+            whole_files.replace(path, content.encode())
         return paths
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from metaopt.durable_files import replace_durably
 from metaopt.pages.figure import Figure
 from metaopt.pages.html import Html, element, join
+from taskset import whole_files
 from taskset.errors import InputError
 
 
@@ -41,7 +41,7 @@ class Page:
             folder.mkdir(parents=True, exist_ok=True)
             figures = [one for section in self.sections for one in section.figures]
             written = [file for one in figures for file in one.write(folder)]
-            replace_durably(path, self.html(folder.name).encode())
+            whole_files.replace(path, self.html(folder.name).encode())
         except OSError as error:
             raise InputError(
                 f"cannot write {path}: {error.strerror}; give another folder"

@@ -21,6 +21,8 @@ import numpy as np
 from taskset.errors import InputError
 
 DECAY = 0.95
+SPAN = 20  # steps that `recent` averages over
+LEAST_SHARE = 1e-5  # of an average in float32, that is more than its rounding
 
 
 class Envelope(NamedTuple):
@@ -52,6 +54,24 @@ def smoothed(curves: np.ndarray, decay: float = DECAY) -> np.ndarray:
     for step in range(1, curves.shape[-1]):
         averages[..., step] = decay * averages[..., step - 1] + (1 - decay) * averages[..., step]
     return averages
+
+
+def recent(averages: np.ndarray, steps: np.ndarray, decay: float = DECAY) -> np.ndarray:
+    """What `smoothed` curves say of the last steps alone, [..., num_points] float64.
+
+    `averages` are at `steps`, [num_points], ascending from 0. In them a first loss a million times
+    the others shows for 300 steps. What an average had from an earlier point is taken out again,
+    which leaves that of the losses since: since the last point that is at least `SPAN` steps back,
+    or the first of all.
+    """
+    before = np.maximum(np.searchsorted(steps, steps - SPAN, side="right") - 1, 0)
+    share = decay ** (steps - steps[before])
+    finite = np.where(np.isfinite(averages), averages, 0.0)
+    added = finite - share * finite[..., before]
+    # Nothing is added at the first point, and next to nothing where rounding would be all of it.
+    kept = (share == 1) | (np.abs(added) <= LEAST_SHARE * np.abs(finite))
+    found = np.where(kept, finite, added / np.where(share == 1, 1.0, 1 - share))
+    return np.where(np.isfinite(averages), found, np.inf)
 
 
 def envelope(curves: np.ndarray, steps: np.ndarray) -> Envelope:

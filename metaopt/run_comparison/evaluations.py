@@ -120,4 +120,4 @@ def _tasks(run: MetaTraining) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _median(task: TaskResults, name: str) -> tuple[np.ndarray, np.ndarray]:
-    return task.steps, quartiles(task.results[name].curves)[1]
+    return task.steps, quartiles(task, name)[1]

@@ -43,7 +43,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
     ) -> None:
         exported = reading.read(path)
         if check:
-            export_files.check_trajectory(exported.files, _trajectory(exported))
+            export_files.check_trajectory(exported.files, lambda: _trajectory(exported))
         self._begin(params, exported, {"lr": lr, "weight_decay": weight_decay}, num_steps)
 
     def _begin(

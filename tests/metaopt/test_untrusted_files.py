@@ -3,24 +3,22 @@
 import io
 import json
 import pickle
-import resource
 import struct
 import zipfile
 
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from bare_exports import bare_export
 
 import metaopt
 from metaopt import export_files
-from metaopt.learned_optimizers import FactoredMLP, HyperController
-from metaopt.torch import reading
+from metaopt.learned_optimizers import CoordinatewiseLSTM, FactoredMLP, HyperController
+from metaopt.torch import LearnedOptimizer, reading
 from taskset.errors import InputError
 
 CONFIG, MODEL, GOLDEN = "config.json", "model.safetensors", "golden.npz"
-NUM_FUZZED = 10_000
-MAX_GROWTH = 200 * 2**20  # bytes of memory
 
 
 @pytest.fixture(scope="module")
@@ -192,69 +190,23 @@ def test_choices_are_checked(loader, tmp_path):
 
 
 @pytest.mark.parametrize("loader", LOADERS)
+def test_numbers_that_float32_does_not_hold_are_refused(loader, copy):
+    config = json.loads((copy / CONFIG).read_text())
+    signed(copy, arguments=config["arguments"] | {"step_multiplier": 1e39})
+    with pytest.raises(InputError, match=r"is 1e\+39; FactoredMLP needs float of at most 3.4e\+38"):
+        LOADERS[loader](copy)
+
+
+def test_constants_that_nothing_can_be_computed_with_are_refused(tmp_path):
+    path = bare_export(tmp_path / "export", CoordinatewiseLSTM())
+    config = json.loads((path / CONFIG).read_text())
+    signed(path, constants=config["constants"] | {"log_scale": 1e6})  # its exponential is needed
+    with pytest.raises(InputError, match=r"cannot run its reference trajectory: math range error"):
+        LearnedOptimizer([torch.ones(2, requires_grad=True)], path)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
 def test_a_foreign_architecture_is_refused(loader, copy):
     signed(copy, kind="FactoredMPL")
     with pytest.raises(InputError, match="did you mean 'FactoredMLP'"):
         LOADERS[loader](copy)
-
-
-def mutated(content, draw):
-    """The content with some bytes changed, cut out, or repeated."""
-    found = bytearray(content)
-    for _ in range(draw.randint(1, 4)):
-        at, length = draw.randint(len(found) + 1), draw.randint(1, 30)
-        kind = draw.randint(5)
-        if kind == 0 and found:
-            found[at % len(found)] ^= 1 << draw.randint(8)
-        elif kind == 1:
-            found[at : at + length] = draw.bytes(length)
-        elif kind == 2:
-            del found[at : at + length]
-        elif kind == 3:
-            found[at:at] = found[at : at + length]
-        else:
-            found[at:at] = DIGITS[draw.randint(len(DIGITS))]
-    return bytes(found)
-
-
-# What makes another file of a text more often than random bytes do.
-DIGITS = [b"9", b"9" * 30, b"-", b'"', b"[", b"{}", b"null", b"1e999", b"\\u0000", b",", b"."]
-
-
-def test_mutated_files_are_refused_or_mean_what_they_meant(good):
-    draw = np.random.RandomState(0)
-    originals = {name: (good / name).read_bytes() for name in (CONFIG, MODEL, GOLDEN)}
-    expected = export_files.read(good)
-    before, num_refused = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
-    for i in range(NUM_FUZZED):
-        name = (CONFIG, MODEL, GOLDEN)[i % 3]
-        contents = originals | {name: mutated(originals[name], draw)}
-        try:
-            found = reading.built(export_files.parse(good, contents)).files
-        except InputError as error:
-            num_refused += 1
-            assert "\n" not in str(error) and str(good) in str(error)
-        else:
-            # White space, an order of keys, or bytes that nothing reads.
-            assert (found.kind, found.arguments) == (expected.kind, expected.arguments)
-            assert all(np.array_equal(x, found.arrays[n]) for n, x in expected.arrays.items())
-    assert num_refused > 0.9 * NUM_FUZZED
-    growth = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    assert growth < MAX_GROWTH
-
-
-def test_mutated_configurations_are_refused_by_jax_too(copy):
-    """Values of arguments that the checksum would not let pass, were it not theirs."""
-    draw = np.random.RandomState(1)
-    values = [0, -1, 2**31 - 1, 2**40, 1e308, None, "x", [], {}, True, float(10**30), 2**22, "\n"]
-    config = json.loads((copy / CONFIG).read_text())
-    for _ in range(100):
-        part = ("arguments", "constants")[draw.randint(2)]
-        name = draw.choice(sorted(config[part]))
-        signed(copy, **{part: config[part] | {name: values[draw.randint(len(values))]}})
-        for loader in LOADERS.values():
-            try:
-                loader(copy)
-            except InputError as error:
-                assert "\n" not in str(error)
-        signed(copy, **{part: config[part]})

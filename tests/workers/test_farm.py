@@ -2,7 +2,10 @@
 
 import dataclasses
 import os
+import re
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from taskset.errors import InputError
 from workers import farm
 from workers.farm import finished
+from workers.health import Patience
 from workers.piece import Failed
 
 HERE, PROCESSES = pytest.param(1, None, id="here"), pytest.param(2, None, id="processes")
@@ -49,9 +53,30 @@ class Dying(Noted):
         return noted
 
 
-def results(pieces, workers, address=None) -> list:
+@dataclasses.dataclass(frozen=True)
+class Freezing(Noted):
+    """Stops its process the first time, as a machine does that has no memory."""
+
+    def run(self) -> tuple[int, int]:
+        noted = super().run()
+        if len(os.listdir(self.folder)) == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return noted
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiting(Noted):
+    """Waits for what never comes."""
+
+    def run(self) -> tuple[int, int]:
+        super().run()
+        threading.Event().wait(3600)
+        raise AssertionError
+
+
+def results(pieces, workers, address=None, **options) -> list:
     """The outcomes in the order of the pieces."""
-    found = dict(finished(pieces, workers, address))
+    found = dict(finished(pieces, workers, address, **options))
     assert sorted(found) == list(range(len(pieces)))
     return [found[index] for index in range(len(pieces))]
 
@@ -71,15 +96,57 @@ def test_every_job_is_done_once_and_one_that_raises_is_a_failure(
 
 
 def test_a_job_whose_worker_dies_has_a_second_chance_and_no_third(tmp_path):
-    for name in ("once", "always", "other"):
-        (tmp_path / name).mkdir()
+    folders(tmp_path, "once", "always", "other")
     once, always = Dying(0, tmp_path / "once", 1), Dying(1, tmp_path / "always")
     found = results([once, always, Noted(2, tmp_path / "other")], 2)
     assert (found[0][0], found[2][0]) == (0, 2)
     assert isinstance(found[1], Failed)
-    assert "its worker died 2 times" in found[1].reason
+    assert "its worker was lost 2 times" in found[1].reason
     assert "ended with 3" in found[1].reason
     assert [len(list((tmp_path / x).iterdir())) for x in ("once", "always", "other")] == [2, 2, 1]
+
+
+def folders(tmp_path, *names):
+    for name in names:
+        (tmp_path / name).mkdir()
+    return [tmp_path / name for name in names]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("workers", "address"), [PROCESSES, RAY])
+def test_a_frozen_worker_is_replaced_without_a_sign_of_life(workers, address, tmp_path, request):
+    if address:
+        address = request.getfixturevalue("ray_address")
+    frozen, other = folders(tmp_path, "frozen", "other")
+    patience = Patience(suspicion_slack=0.2, probe=5.0)  # its deadline is 20 minutes
+    pieces = [Freezing(0, frozen), Noted(1, other)]
+    found = results(pieces, workers, address, patience=patience)
+    assert [number for number, _ in found] == [0, 1]
+    first, second = sorted(frozen.iterdir(), key=lambda path: path.name.rpartition("-")[2])
+    assert first.name.split("-")[1] != second.name.split("-")[1]  # another process
+    assert len(list(other.iterdir())) == 1
+
+
+@pytest.mark.timeout(120)
+def test_a_job_that_hangs_has_a_second_chance_and_is_then_a_failure(tmp_path):
+    hangs, other = folders(tmp_path, "hangs", "other")
+    patience = Patience(first=2.0)  # it gives signs of life for ever
+    found = results([Waiting(0, hangs), Noted(1, other)], 2, patience=patience)
+    assert isinstance(found[0], Failed)
+    assert re.fullmatch(r"its worker was lost 2 times: it did not end in \d+ s", found[0].reason)
+    assert len(list(hangs.iterdir())) == 2
+    assert found[1][0] == 1
+
+
+@pytest.mark.timeout(120)
+def test_deadlines_follow_the_longest_job_whoever_did_it(tmp_path):
+    """Without the times of the others, the last one had 20 minutes."""
+    quick = folders(tmp_path, *"abcd")
+    patience = Patience(factor=1.0, slack=1.0)
+    pieces = [*(Noted(i, folder) for i, folder in enumerate(quick)), Waiting(4, tmp_path)]
+    found = results(pieces, 2, patience=patience)
+    assert [number for number, _ in found[:4]] == [0, 1, 2, 3]
+    assert "did not end" in found[4].reason
 
 
 def test_a_worker_that_holds_too_much_goes_on_in_a_new_process(tmp_path, monkeypatch):

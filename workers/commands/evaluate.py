@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -19,12 +20,11 @@ from metaopt.baselines import contenders
 from metaopt.baselines.contenders import Contender, Learned
 from metaopt.baselines.grid import RATES
 from metaopt.baselines.one_rate import SCHEDULES
-from metaopt.durable_files import replace_durably
 from metaopt.evaluate import LEARNED, evaluate
 from metaopt.learned_optimizers import LearnedOptimizer, MetaParams
 from metaopt.suites import Suite, TrainedOn
 from metaopt.unit_cache import UnitCache
-from taskset import catalog
+from taskset import catalog, whole_files
 from taskset.cores import num_cores
 from taskset.errors import InputError
 from workers import run_folder, suite_run
@@ -98,7 +98,7 @@ class Evaluate:
         subject = find(self.path, self.checkpoint)
         families = {task: catalog.exact(catalog.build(task)) for task in self._tasks(subject)}
         num_steps, num_seeds = self._num_steps(subject), self._num_seeds(NUM_SEEDS)
-        folder = self.out or self.path / FOLDER
+        folder = _writable(self.out or self.path / FOLDER)
         console = Console(highlight=False, soft_wrap=True)
         tuning = len(RATES) * len(SCHEDULES) * num_seeds
         console.print(f"{subject.title}: {num_seeds} held-out runs of {num_steps} steps a task.")
@@ -156,6 +156,7 @@ class Evaluate:
         evaluation = SuiteRun(
             suite, self._contenders(subject), seeds, UnitCache(self.cache), workers, self.address
         )
+        folder = _writable(self.out or self.path / FOLDER / suite.name)
         console = Console(highlight=False, soft_wrap=True)
         console.print(
             f"{subject.title}: suite {suite.name}, {len(suite.tasks)} tasks, "
@@ -164,7 +165,6 @@ class Evaluate:
         for contender in evaluation.contenders:
             console.print(f"{contender.title}: tuning {contender.tuning}")
         written = evaluation.run(console, subject=subject.title, sha256=subject.sha256)
-        folder = self.out or self.path / FOLDER / suite.name
         console.print(f"wrote {suite_run.write(folder, written)}")
         console.print(f"wrote {evaluation_report.write(written, folder)[0]}")
         return SOME_FAILED if written["failures"] else 0
@@ -196,6 +196,20 @@ class Evaluate:
             if times > 1:
                 raise InputError(f"{title} is to be evaluated {times} times; name it once")
         return found
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, which can be made: that it cannot must not show after hours of evaluation."""
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=there):
+            return folder
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write into {folder}: {error.strerror}; give another --out")
 
 
 def _suite(name: str, trained_on: TrainedOn) -> Suite:
@@ -263,9 +277,7 @@ def _print(console: Console, written: Mapping[str, Any]) -> None:
 def _write(folder: Path, written: Mapping[str, Any]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_durably(folder / REPORT, json.dumps(written, indent=1).encode())
+        whole_files.replace(folder / REPORT, json.dumps(written, indent=1).encode())
         return [folder / REPORT, *curves.draw(written, folder)]
     except OSError as error:
-        raise InputError(
-            f"cannot write into {folder}: {error.strerror}; give another --out"
-        ) from error
+        raise _unwritable(folder, error) from error

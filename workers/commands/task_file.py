@@ -3,11 +3,11 @@
 import contextlib
 import dataclasses
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from taskset import whole_files
 from taskset.errors import InputError
 from taskset.mixture import Mixture
 
@@ -15,24 +15,15 @@ FORMAT = 1
 
 
 def write(path: Path, mixture: Mixture, tasks: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a file of tasks beside `path`, then renames it: all of it is there, or nothing.
+    """Writes a file of tasks, all of it or nothing.
 
     Raises `InputError` when the disk refuses.
     """
     fields = {f.name: getattr(mixture, f.name) for f in dataclasses.fields(Mixture)}
     content = {"format": FORMAT, "mixture": fields, "tasks": list(tasks)}
-    partial = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=path.name, suffix=".part", delete=False
-        ) as file:
-            partial = Path(file.name)
-            json.dump(content, file, indent=1)
-            file.write("\n")
-        partial.replace(path)
+        whole_files.replace(path, f"{json.dumps(content, indent=1)}\n".encode())
     except OSError as error:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from error
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import tyro
 
 from metaopt import checkpoint, hyperparameters
-from metaopt.durable_files import write_durably
 from metaopt.hyperparameter_training import Training
+from taskset.whole_files import write_durably
 from workers.commands import run
 from workers.commands.own_code import own_training
 from workers.commands.run import RunCommand

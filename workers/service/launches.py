@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from metaopt.durable_files import replace_durably
+from taskset import whole_files
 from workers.service.store import LAUNCHES, SERVICE, LaunchFile
 
 
@@ -61,10 +61,10 @@ class Launches:
         self._folder.mkdir(exist_ok=True)
         if self.exists(record.run):
             return False
-        replace_durably(self.config(record.run), config.encode())
+        whole_files.replace(self.config(record.run), config.encode())
         mine = self._folder / f".{record.run}.{secrets.token_hex(8)}"
         try:
-            replace_durably(mine, record.model_dump_json().encode())
+            whole_files.replace(mine, record.model_dump_json().encode())
             os.link(mine, self._path(record.run))  # a name for it, which nothing else has
         except FileExistsError:
             return False
@@ -74,7 +74,7 @@ class Launches:
 
     def replace(self, record: LaunchFile) -> None:
         """Writes what is known now."""
-        replace_durably(self._path(record.run), record.model_dump_json().encode())
+        whole_files.replace(self._path(record.run), record.model_dump_json().encode())
 
     def _path(self, run: str) -> Path:
         return self._folder / f"{run}.json"

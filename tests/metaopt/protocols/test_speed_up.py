@@ -148,3 +148,30 @@ def test_adam_is_about_as_fast_as_its_own_envelope_and_sgd_is_slower():
     early = speed_up.speed_ups(np.asarray([-1.0, 0.0]), 500, envelope)
     assert early.values.tolist() == [(num_steps - 1) / 500] * 2
     assert early.num_censored == 2
+
+
+@pytest.mark.parametrize("spacing", [1, 7, 30])
+def test_recent_is_the_average_of_the_losses_since_an_earlier_point(spacing):
+    losses = np.random.RandomState(1).normal(2.0, 1.0, size=(2, 121))
+    losses[:, :5] = 1e5  # which smoothed curves show for 200 steps
+    steps = np.arange(0, 121, spacing)
+    found = speed_up.recent(speed_up.smoothed(losses)[:, steps], steps.astype(float))
+    for point, step in enumerate(steps[1:], 1):
+        earlier = [at for at in steps if at <= step - speed_up.SPAN] or [0]
+        weights = 0.95 ** np.arange(step - earlier[-1])[::-1]
+        since = losses[:, earlier[-1] + 1 : step + 1]
+        expected = np.sum(weights * since, axis=1) / np.sum(weights)
+        np.testing.assert_allclose(found[:, point], expected, rtol=1e-6)
+    assert np.array_equal(found[:, 0], losses[:, 0])
+
+
+def test_recent_of_a_diverged_run_is_infinite_and_rounding_is_not_shown():
+    losses = np.full((2, 60), 2.0)
+    losses[0, 30:] = np.nan
+    losses[1, 0] = 1e12
+    smoothed = speed_up.smoothed(losses).astype(np.float32)
+    found = speed_up.recent(smoothed, np.arange(60.0))
+    assert np.array_equal(np.isinf(found[0]), np.arange(60) >= 30)
+    assert found[0, :30] == pytest.approx(2.0)
+    # In float32 the 2 are lost beside 1e12: what is shown falls, and is never negative.
+    assert np.all(found[1] > 0)

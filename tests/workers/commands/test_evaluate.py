@@ -15,6 +15,7 @@ from metaopt.baselines.grid import RATES
 from taskset import catalog
 from workers import cli
 from workers.commands import evaluate
+from workers.suite_run import SuiteRun
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -96,6 +97,18 @@ def test_bad_input_gives_one_line_and_leaves_nothing_behind(case: str, run: Path
     assert message in refusal("evaluate", *arguments, "--out", "out")
     assert _files(Path()) == before
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("flags", [["--seeds", "2"], ["--suite", "iid", "--workers", "1"]])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
+    flags: list[str], run: Path, refusal, monkeypatch: pytest.MonkeyPatch
+):
+    computed = lambda *_, **options: pytest.fail(f"computed {options}")
+    monkeypatch.setattr(evaluate, "evaluate", computed)
+    monkeypatch.setattr(SuiteRun, "run", computed)
+    Path("file").touch()
+    said = refusal("evaluate", "run", *flags, "--out", "file/out")
+    assert "cannot write into file/out: Not a directory; give another --out" in said
 
 
 def test_an_export_of_the_wrong_shape_is_refused(run: Path, refusal):
