@@ -13,13 +13,12 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 from taskset import whole_files
 from taskset.errors import InputError
-from workers.pool import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +35,11 @@ class RunStatus(NamedTuple):
     """What a run has said last. Times are seconds since 1970."""
 
     state: RunState
-    attempt: int  # 0, and one more each time that it goes on
-    host: str
-    pid: int
     began: float  # this attempt
     heartbeat: float
+    attempt: int = 0  # one more each time that it goes on
+    host: str = ""
+    pid: int = 0
     ended: float | None = None
     reason: str = ""  # why it failed or stopped, in one line
     submission: str | None = None  # of the Ray job that it is
@@ -49,15 +48,44 @@ class RunStatus(NamedTuple):
 def read(folder: Path) -> RunStatus | None:
     """What the run in `folder` has said last; None when it never did, or not in this format."""
     try:
-        return RunStatus(**json.loads((folder / STATUS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return parse(json.loads((folder / STATUS).read_bytes()))
+    except (OSError, ValueError):
         return None
+
+
+def parse(said: Any) -> RunStatus | None:
+    """The content of a status.json; None when it is not of this format."""
+    if not isinstance(said, dict) or said.get("state") not in get_args(RunState):
+        return None
+    try:
+        return RunStatus(
+            state=said["state"],
+            began=float(said["began"]),
+            heartbeat=float(said["heartbeat"]),
+            attempt=int(said.get("attempt") or 0),
+            host=str(said.get("host") or ""),
+            pid=int(said.get("pid") or 0),
+            ended=None if said.get("ended") is None else float(said["ended"]),
+            reason=" ".join(str(said.get("reason") or "").split()),
+            submission=str(said["submission"]) if said.get("submission") else None,
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+class Watched(Protocol):
+    """The pool of a run, as far as it is told of."""
+
+    @property
+    def states(self) -> Mapping[str, int]: ...
+
+    def view(self) -> Sequence[Any]: ...
 
 
 class Reporter:
     """Writes the status of a run, until `end` is called."""
 
-    def __init__(self, folder: Path, pool: Pool, upload: Callable[[], None] | None = None):
+    def __init__(self, folder: Path, pool: Watched, upload: Callable[[], None] | None = None):
         """`upload` copies the two files to where the run folder is a copy of."""
         before = read(folder)
         now = time.time()
@@ -123,7 +151,7 @@ class Reporter:
 
 @contextlib.contextmanager
 def reported(
-    folder: Path, pool: Pool, upload: Callable[[], None] | None = None
+    folder: Path, pool: Watched, upload: Callable[[], None] | None = None
 ) -> Iterator[Reporter]:
     """Within it, the run in `folder` says that it is running; who leaves it by an error, so too."""
     reporter = Reporter(folder, pool, upload)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import platform
 import time
 import tomllib
 from pathlib import Path
@@ -9,20 +10,22 @@ from typing import Annotated, Any
 
 import tyro
 
+from workers import run_status
 from workers.commands.table import print_records
+from workers.service.liveness import LOCK, is_held, is_running
+from workers.service.states import Look, Progress, derive
 
 # JAX is imported by `run`, not before: help is instant.
 
 TAIL_BYTES = 2**18  # of the records, which are read from the end
-QUIET_SECONDS = 60.0  # and ten times the longest of the last outer steps
 
 
 @dataclasses.dataclass(frozen=True)
 class RunsList:
     """Lists the runs in a folder, by what is in theirs: no service has to know of them.
 
-    State: finished; running, when a record was written lately; resumable, when none was and there
-    is a checkpoint; lost, when there is none; unreadable.
+    States are those of `metaopt serve`: running, stalled, succeeded, failed, stopped, or lost, that
+    is, gone without a word; and unreadable. What has a checkpoint can be resumed.
 
     Exit status: 0; 2 when there is no such folder.
     """
@@ -106,21 +109,16 @@ def _record(folder: Any) -> dict[str, Any]:
     """What is known of one run; `age` are seconds since it wrote something."""
     from metaopt import checkpoint
 
-    written = [path for path in (folder.metrics, folder.config) if path.exists()]
-    age = max(0.0, time.time() - max(path.stat().st_mtime for path in written))
+    now = time.time()
+    written = max(p.stat().st_mtime for p in (folder.metrics, folder.config) if p.exists())
     records = _last_records(folder.metrics)
-    step = records[-1]["step"] if records else 0
     num_steps = _num_steps(folder.config)
-    quiet = QUIET_SECONDS + 10 * max((record["seconds"] for record in records), default=0.0)
+    step = records[-1]["step"] if records else 0
+    longest = max((record["seconds"] for record in records), default=0.0)
+    state = "unreadable"
+    if num_steps is not None:
+        state = _state(folder.path, Progress(step, num_steps, written, longest), now)
     saved = checkpoint.steps(folder.checkpoints)
-    if num_steps is None:
-        state = "unreadable"
-    elif step >= num_steps:
-        state = "finished"
-    elif age < quiet:
-        state = "running"
-    else:
-        state = "resumable" if saved else "lost"
     return {
         "run": str(folder.path),
         "state": state,
@@ -128,8 +126,16 @@ def _record(folder: Any) -> dict[str, Any]:
         "of": num_steps,
         "checkpoint": saved[-1] if saved else None,
         "meta-loss": records[-1]["meta_loss"] if records else None,
-        "age": age,
+        "age": max(0.0, now - written),
     }
+
+
+def _state(folder: Path, progress: Progress, now: float) -> str:
+    status = run_status.read(folder)
+    alive = None
+    if status and status.host == platform.node():
+        alive = is_running(status.pid, status.began)
+    return derive(status, None, progress, Look(alive, is_held(folder / LOCK)), now).state.value
 
 
 def _num_steps(config: Path) -> int | None:

@@ -23,6 +23,7 @@ from metaopt.client.models import (
     State,
 )
 from taskset.errors import InputError
+from workers import run_status
 from workers.service import questions
 from workers.service.configuration import facts
 from workers.service.desk import Desk
@@ -34,7 +35,7 @@ from workers.service.problems import Refusal
 from workers.service.processes import started
 from workers.service.resolved import BadOverrides, Limits, Resolved
 from workers.service.settings import Settings
-from workers.service.states import Progress, derive, is_awaited, parse_status
+from workers.service.states import Progress, derive, is_awaited
 from workers.service.store import LaunchFile
 
 Answer = TypeVar("Answer")
@@ -194,7 +195,7 @@ class Control:
 
     def _state(self, run: str) -> State:
         """How a run fares at this moment, whatever was last seen of it."""
-        status, record = parse_status(self._store.status(run)), self._launches.read(run)
+        status, record = run_status.parse(self._store.status(run)), self._launches.read(run)
         asked = asked_for(record) if record else None
         known = self._fleet.runs.get(run)
         progress = known.progress() if known else Progress()
@@ -275,7 +276,7 @@ class Control:
     def _record(self, run: str) -> LaunchFile | None:
         """What runs a run now, whoever started it."""
         record = self._launches.read(run)
-        status = parse_status(self._store.status(run))
+        status = run_status.parse(self._store.status(run))
         if status is None or (record and is_awaited(status, asked_for(record))):
             return record
         at = datetime.datetime.fromtimestamp(status.began, datetime.UTC)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from metaopt.client.models import RunSummary, Transition
+from workers import run_status
 from workers.service.configuration import facts
 from workers.service.fleet import Fleet
 from workers.service.history import History
@@ -17,16 +18,7 @@ from workers.service.known import Known
 from workers.service.liveness import Liveness
 from workers.service.looks import Looks
 from workers.service.records import Happening
-from workers.service.states import (
-    OVER,
-    Asked,
-    Found,
-    Look,
-    derive,
-    is_awaited,
-    is_heard,
-    parse_status,
-)
+from workers.service.states import OVER, Asked, Found, Look, derive, is_awaited, is_heard
 from workers.service.store import CONFIG
 from workers.service.summary import summarise
 from workers.service.tail import Gain, read_on
@@ -183,7 +175,7 @@ class Ingest:
         if launch:
             at, submission = launch.asked_at, launch.launch.submission
             known.asked = Asked(at, submission, launch.cancelled)
-        known.status = parse_status(self._store.status(known.name))
+        known.status = run_status.parse(self._store.status(known.name))
         entry = self._store.files.look((known.name, CONFIG))
         if known.config is None or entry is None or entry.mark != known.config.mark:
             known.facts = facts(self._store.config(known.name))

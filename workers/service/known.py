@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 
 from metaopt.client.models import Launch, RunSummary
+from workers.run_status import RunStatus
 from workers.service.configuration import Facts
 from workers.service.files import Entry
 from workers.service.history import History
-from workers.service.states import Asked, Found, Progress, Status
+from workers.service.states import Asked, Found, Progress
 
 
 class Known:
@@ -23,7 +24,7 @@ class Known:
         self.text = ""  # what a search looks at
         self.offset = 0  # up to where the records were read
         self.facts = Facts("unreadable")
-        self.status: Status | None = None
+        self.status: RunStatus | None = None
         self.launch: Launch | None = None
         self.asked: Asked | None = None
         self.found: Found | None = None

@@ -4,9 +4,10 @@ import abc
 from typing import ClassVar, Literal
 
 from metaopt.client.models import Launch
+from workers.run_status import RunStatus
 from workers.service.launches import Launches
 from workers.service.liveness import LocalLiveness
-from workers.service.states import Asked, Look, Status, is_awaited
+from workers.service.states import Asked, Look, is_awaited
 from workers.service.store import LaunchFile
 
 TAIL_BYTES = 16 * 1024
@@ -68,7 +69,7 @@ class LauncherLiveness:
     def __init__(self, launcher: Launcher, launches: Launches, local: LocalLiveness):
         self._launcher, self._launches, self._local = launcher, launches, local
 
-    def look(self, run: str, status: Status | None, launch: Launch | None) -> Look:
+    def look(self, run: str, status: RunStatus | None, launch: Launch | None) -> Look:
         record = self._launches.read(run) if launch else None
         if record is None or not is_awaited(status, asked_for(record)):
             seen = self._local.look(run, status, None)

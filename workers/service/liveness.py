@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from metaopt.client.models import Launch
+from workers.run_status import RunStatus
 from workers.service.files import Files, LocalFiles
-from workers.service.states import Look, Status
+from workers.service.states import Look
 
 LOCK = ".lock"  # in a run folder, held by who trains there
 SLACK = 2.0  # seconds that clocks of processes and of files differ by
@@ -18,7 +19,7 @@ SLACK = 2.0  # seconds that clocks of processes and of files differ by
 class Liveness(Protocol):
     """Who knows of the processes or jobs of runs."""
 
-    def look(self, run: str, status: Status | None, launch: Launch | None) -> Look:
+    def look(self, run: str, status: RunStatus | None, launch: Launch | None) -> Look:
         """What can be seen of the run now. Does not raise."""
         ...
 
@@ -29,7 +30,7 @@ class LocalLiveness:
     def __init__(self, files: Files):
         self._root = files.root if isinstance(files, LocalFiles) else None
 
-    def look(self, run: str, status: Status | None, launch: Launch | None) -> Look:
+    def look(self, run: str, status: RunStatus | None, launch: Launch | None) -> Look:
         held = self._root is not None and is_held(self._root / run / LOCK)
         if status and (launch is None or status.began >= launch.at.timestamp()):
             here = bool(status.pid) and status.host == platform.node()

@@ -5,8 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NoAnswer
 
 from metaopt.client.models import Launch
+from workers.run_status import RunStatus
 from workers.service.liveness import Liveness
-from workers.service.states import Look, Status
+from workers.service.states import Look
 
 THREADS = 4
 GOOD_FOR = 2.0  # seconds
@@ -22,7 +23,7 @@ class Looks:
         self._asked: dict[str, tuple[float, Future[Look]]] = {}
         self._last: dict[str, Look] = {}
 
-    def of(self, run: str, status: Status | None, launch: Launch | None) -> Look:
+    def of(self, run: str, status: RunStatus | None, launch: Launch | None) -> Look:
         """What was seen of the run last. Nothing, when nobody ever answered."""
         at, future = self._asked.get(run, (0.0, None))
         if future is None or (future.done() and time.monotonic() - at > GOOD_FOR):

@@ -4,9 +4,10 @@ A pure function, so that nothing has to be remembered, and all of it can be put 
 """
 
 import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from metaopt.client.models import Action, State
+from workers.run_status import RunStatus
 
 OLD_HEARTBEAT = 60.0  # seconds; a run renews it every five
 QUIET = 60.0  # without a record; and
@@ -24,20 +25,6 @@ ACTIONS: dict[State, tuple[Action, ...]] = {
     State.STOPPED: ("resume", "clone", "export"),
     State.LOST: ("resume", "clone", "export"),
 }
-
-
-class Status(NamedTuple):
-    """What a run has said last, in its status.json. Times are seconds since 1970."""
-
-    state: str
-    began: float
-    heartbeat: float
-    attempt: int = 0
-    host: str = ""
-    pid: int = 0
-    ended: float | None = None
-    reason: str = ""
-    submission: str | None = None
 
 
 class Asked(NamedTuple):
@@ -72,27 +59,7 @@ class Found(NamedTuple):
     reason: str = ""
 
 
-def parse_status(found: dict[str, Any] | None) -> Status | None:
-    """A status.json; None when it is not of that format."""
-    if found is None or found.get("state") not in ("running", *ENDED):
-        return None
-    try:
-        return Status(
-            state=found["state"],
-            began=float(found["began"]),
-            heartbeat=float(found["heartbeat"]),
-            attempt=int(found.get("attempt") or 0),
-            host=str(found.get("host") or ""),
-            pid=int(found.get("pid") or 0),
-            ended=None if found.get("ended") is None else float(found["ended"]),
-            reason=" ".join(str(found.get("reason") or "").split()),
-            submission=str(found["submission"]) if found.get("submission") else None,
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def is_awaited(status: Status | None, asked: Asked | None) -> bool:
+def is_awaited(status: RunStatus | None, asked: Asked | None) -> bool:
     """Whether what was asked for has not begun to train, as far as `status` says."""
     if asked is None or status is None:
         return asked is not None
@@ -101,7 +68,7 @@ def is_awaited(status: Status | None, asked: Asked | None) -> bool:
     return status.began < asked.at
 
 
-def is_heard(status: Status | None, now: float) -> bool:
+def is_heard(status: RunStatus | None, now: float) -> bool:
     """Whether the run itself says how it fares: it has ended, or renewed its heartbeat."""
     if status is None:
         return False
@@ -109,7 +76,7 @@ def is_heard(status: Status | None, now: float) -> bool:
 
 
 def derive(
-    status: Status | None, asked: Asked | None, progress: Progress, look: Look, now: float
+    status: RunStatus | None, asked: Asked | None, progress: Progress, look: Look, now: float
 ) -> Found:
     """The state of a run at `now`, seconds since 1970."""
     if asked and is_awaited(status, asked):
@@ -123,7 +90,7 @@ def derive(
     return _running(status, progress, look, now)
 
 
-def _running(status: Status, progress: Progress, look: Look, now: float) -> Found:
+def _running(status: RunStatus, progress: Progress, look: Look, now: float) -> Found:
     """Of a run that has not said that it ended."""
     heard = is_heard(status, now)
     if not heard and not look.alive and not look.held:

@@ -1,5 +1,6 @@
 import json
 import os
+import platform
 import time
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def test_the_state_of_a_run_is_what_is_there(tmp_path, capsys):
     make(tmp_path / "slow", steps=4, age=500, seconds=100.0)
     make(tmp_path / "resumable", steps=4, age=500, checkpoints=3)
     make(tmp_path / "lost", steps=4, age=500)
+    said = {"attempt": 0, "host": "elsewhere", "pid": 1, "began": 0.0, "heartbeat": time.time()}
+    for state in ("running", "stopped", "failed"):
+        folder = make(tmp_path / f"said {state}", steps=4, age=5)
+        (folder / "status.json").write_text(json.dumps({"state": state, **said}))
+    (folder.parent / "said running" / "status.json").write_text(
+        json.dumps({"state": "running", **said, "host": platform.node(), "pid": 2**22 - 1})
+    )
     make(tmp_path / "begun", steps=0, age=5)
     (make(tmp_path / "unreadable", steps=4, age=1) / "config.toml").write_text("[learner")
     (tmp_path / "no run").mkdir()
@@ -41,12 +49,15 @@ def test_the_state_of_a_run_is_what_is_there(tmp_path, capsys):
     found = listed(tmp_path, capsys)
     states = {name: record["state"] for name, record in found.items()}
     assert states == {
-        "finished": "finished",
+        "finished": "succeeded",
         "running": "running",
         "slow": "running",
-        "resumable": "resumable",
+        "resumable": "lost",
         "lost": "lost",
         "begun": "running",
+        "said running": "running",
+        "said stopped": "stopped",
+        "said failed": "failed",
         "unreadable": "unreadable",
     }
     assert next(iter(found)) == "finished"  # wrote longest ago

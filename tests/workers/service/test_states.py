@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from metaopt.client.models import State
+from workers import run_status
+from workers.run_status import RunStatus
 from workers.service import liveness
 from workers.service.files import LocalFiles
 from workers.service.liveness import LocalLiveness, is_held, is_running
-from workers.service.states import ACTIONS, Asked, Look, Progress, Status, derive, parse_status
+from workers.service.states import ACTIONS, Asked, Look, Progress, derive
 
 NOW = 1_000_000.0
 HERE, GONE, UNKNOWN, HELD = Look(True), Look(False), Look(None), Look(None, held=True)
-SAYS = Status("running", began=NOW - 5000, heartbeat=NOW - 5)
-QUIET = Status("running", began=NOW - 5000, heartbeat=NOW - 61)
+SAYS = RunStatus("running", began=NOW - 5000, heartbeat=NOW - 5)
+QUIET = RunStatus("running", began=NOW - 5000, heartbeat=NOW - 61)
 FAST, SLOW = Progress(5, 10, NOW - 30, 1.0), Progress(5, 10, NOW - 500, 100.0)
 STUCK, NONE = Progress(5, 10, NOW - 61, 6.0), Progress()
 ASKED = Asked(NOW - 10)
@@ -29,7 +31,7 @@ CASES = {
     "launched, gone, and its child trains": (None, ASKED, NONE, Look(False, True), "pending"),
     "goes on, not begun": (SAYS, Asked(NOW - 2), FAST, HERE, "pending"),
     "goes on, old end": (
-        Status("failed", NOW - 5000, NOW - 900, ended=NOW - 900),
+        RunStatus("failed", NOW - 5000, NOW - 900, ended=NOW - 900),
         ASKED,
         FAST,
         HERE,
@@ -61,9 +63,9 @@ CASES = {
     "silent, the folder is held": (QUIET, None, FAST, HELD, "stalled"),
     "silent and gone": (QUIET, None, FAST, GONE, "lost"),
     "silent, elsewhere": (QUIET, None, FAST, UNKNOWN, "lost"),
-    "done": (Status("succeeded", 0, 1), None, FAST, GONE, "succeeded"),
-    "failed": (Status("failed", 0, 1), None, FAST, GONE, "failed"),
-    "stopped": (Status("stopped", 0, 1), None, FAST, HELD, "stopped"),
+    "done": (RunStatus("succeeded", 0, 1), None, FAST, GONE, "succeeded"),
+    "failed": (RunStatus("failed", 0, 1), None, FAST, GONE, "failed"),
+    "stopped": (RunStatus("stopped", 0, 1), None, FAST, HELD, "stopped"),
     "old folder, done": (None, None, Progress(10, 10, 5.0), UNKNOWN, "succeeded"),
     "old folder, held": (None, None, Progress(5, 10, 5.0), HELD, "running"),
     "old folder, fresh": (None, None, FAST, UNKNOWN, "running"),
@@ -84,7 +86,7 @@ def test_the_state_is_what_can_be_seen(status, asked, progress, look, state):
 
 
 def test_why_it_failed_is_what_it_said():
-    assert derive(Status("failed", 0, 1, reason="why"), None, FAST, GONE, NOW).reason == "why"
+    assert derive(RunStatus("failed", 0, 1, reason="why"), None, FAST, GONE, NOW).reason == "why"
     gone = Look(False, last_line="metaopt: error: no")
     assert derive(None, ASKED, NONE, gone, NOW).reason == "metaopt: error: no"
 
@@ -97,16 +99,16 @@ GOOD = {"state": "running", "began": 1, "heartbeat": 2.5, "host": "h", "pid": 7,
 
 
 def test_a_status_is_read_as_it_was_written():
-    found = parse_status({**GOOD, "reason": " a\n b ", "ended": None, "submission": None})
-    assert found == Status("running", 1.0, 2.5, 1, "h", 7, None, "a b", None)
+    found = run_status.parse({**GOOD, "reason": " a\n b ", "ended": None, "submission": None})
+    assert found == RunStatus("running", 1.0, 2.5, 1, "h", 7, None, "a b", None)
 
 
 @pytest.mark.parametrize(
     "change", [{"state": "resting"}, {"began": None}, {"heartbeat": "x"}, {"pid": [1]}]
 )
 def test_what_is_no_status_is_none(change):
-    assert parse_status({**GOOD, **change}) is None
-    assert parse_status(None) is None
+    assert run_status.parse({**GOOD, **change}) is None
+    assert run_status.parse(None) is None
 
 
 def test_a_lock_is_seen_and_not_taken(tmp_path: Path):
@@ -134,7 +136,7 @@ def test_a_process_is_known_by_its_number_and_its_beginning():
 
 def test_processes_of_other_machines_are_not_looked_for(tmp_path: Path):
     local = LocalLiveness(LocalFiles(tmp_path))
-    mine = Status("running", time.time(), 0, host=liveness.platform.node(), pid=os.getpid())
+    mine = RunStatus("running", time.time(), 0, host=liveness.platform.node(), pid=os.getpid())
     assert local.look("one", mine, None) == Look(True)
     assert local.look("one", mine._replace(host="elsewhere"), None) == Look(None)
     assert local.look("one", None, None) == Look(None)
