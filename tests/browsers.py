@@ -13,7 +13,7 @@ SECONDS = 60  # that what is expected may take on a busy machine
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, no test can have an event loop of its own
 def browser() -> Iterator[Browser]:
     """Chromium, without a window."""
     expect.set_options(timeout=SECONDS * 1000)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,8 +22,9 @@ from playwright.sync_api import Browser, Page, expect
 from tiny_run import TINY
 
 import metaopt
+from metaopt.client import Client
 
-pytestmark = [pytest.mark.slow, needs_browser]
+pytestmark = pytest.mark.slow
 RECIPE = f"""# Quadratics with two workers, for as long as you like.
 {TINY}
 [learner]
@@ -35,29 +37,50 @@ every = 20
 """
 
 
+class Served:
+    """`metaopt serve` in a process of its own, on the same port whenever it is started."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.runs = folder, folder / "runs"
+        self.runs.mkdir()
+        (folder / "recipes").mkdir()
+        (folder / "recipes" / "tiny.toml").write_text(RECIPE)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "workers.cli", "serve", str(self.runs)]
+        command += ["--port", str(self._port), "--index", str(self.folder / "index.sqlite")]
+        command += ["--recipes", str(self.folder / "recipes")]
+        with (self.folder / "log").open("a") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self._process.stdout
+        self.url = re.findall(r"http://\S+", self._process.stdout.readline())[0]
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(30)
+
+    def close(self) -> None:
+        for status in self.runs.glob("*/status.json"):
+            said = json.loads(status.read_text())
+            if said["state"] == "running":
+                os.kill(said["pid"], signal.SIGKILL)
+        self._process.terminate()
+        self._process.wait(30)
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """That of `metaopt serve` in a process of its own."""
-    runs = tmp_path / "runs"
-    runs.mkdir()
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "tiny.toml").write_text(RECIPE)
-    command = [sys.executable, "-m", "workers.cli", "serve", str(runs), "--port", "0"]
-    command += ["--recipes", str(tmp_path / "recipes"), "--index", str(tmp_path / "index.sqlite")]
-    with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as service,
-    ):
-        try:
-            assert service.stdout
-            yield re.findall(r"http://\S+", service.stdout.readline())[0]
-        finally:
-            for status in runs.glob("*/status.json"):
-                said = json.loads(status.read_text())
-                if said["state"] == "running":
-                    os.kill(said["pid"], signal.SIGKILL)
-            service.terminate()
-            service.wait(30)
+def served(tmp_path: Path) -> Iterator[Served]:
+    one = Served(tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def url(served: Served) -> str:
+    return served.url
 
 
 @pytest.fixture
@@ -101,6 +124,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@needs_browser
 def test_a_run_is_started_watched_hurt_stopped_resumed_compared_and_taken_away(
     page: Page, url: str, tmp_path: Path
 ):
@@ -157,3 +181,23 @@ def test_a_run_is_started_watched_hurt_stopped_resumed_compared_and_taken_away(
     params = {"weights": jnp.ones(3)}
     updates, _ = optimizer.update(params, optimizer.init(params), params)
     assert jnp.isfinite(optax.apply_updates(params, updates)["weights"]).all()
+
+
+def test_a_service_that_is_killed_and_loses_its_index_has_lost_nothing(served: Served):
+    client = Client(served.url)
+    client.start(recipe="tiny", name="first")
+    until(lambda: client.run("first").step > 20)
+    before = client.run("first")
+    served.kill()
+    for file in served.folder.glob("index.sqlite*"):
+        file.unlink()
+    served.start()
+    until(lambda: client.run("first").step > before.step)
+    after = client.run("first")
+    assert (after.state, after.launch) == ("running", before.launch)
+    metrics = client.metrics("first", points=2000)
+    told = metrics.series["meta_loss"].step
+    assert told == sorted(set(told)) and told[-1] == metrics.step > before.step
+    client.stop("first")
+    until(lambda: client.run("first").state == "stopped")
+    assert client.run("first").checkpoints[-1].step == client.run("first").step
