@@ -13,7 +13,7 @@ import pytest
 from workers import channel as channel_module
 from workers.channel import HEAD, SIZE, Channel
 
-LARGE = 3_000_000  # bytes; more than a socket takes at once
+LARGE = 3 * channel_module.BUFFER_BYTES  # more than a socket takes at once
 
 
 @pytest.fixture

@@ -171,6 +171,12 @@ def test_a_run_is_started_watched_hurt_stopped_resumed_compared_and_taken_away(
         expect(newest).to_contain_text(name)
     expect(page.get_by_role("application")).to_be_visible()
 
+    page.goto(f"{url}/#/audit")
+    changes = page.get_by_role("table", name="Changes").get_by_role("row")
+    for nth, change in enumerate(("start second", "resume first", "stop first", "start first")):
+        for word in (*change.split(), "accepted"):
+            expect(changes.nth(nth + 1)).to_contain_text(word)
+
     page.goto(f"{url}/#/runs/first")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download export").click()

@@ -35,6 +35,7 @@ VIEWS = [
     ),
     f"#/compare?run={DIGITS}&run=second",
     "#/start",
+    "#/audit",
     "#/nowhere",
 ]
 

@@ -1,6 +1,7 @@
 // The page: what is at the top of it, and the view that the address names.
 
 import { get, reachable } from "/static/api.js";
+import { auditView } from "/static/audit.js";
 import { button, element, replace } from "/static/dom.js";
 import { compareView } from "/static/compare.js";
 import { link, route } from "/static/router.js";
@@ -57,6 +58,7 @@ function chosen({ parts: [place, name] }) {
   if (place === "runs") return name ? [`run ${name}`, runView] : ["runs", runsView];
   if (place === "compare") return ["compare", compareView];
   if (place === "tasks") return ["tasks", tasksView];
+  if (place === "audit") return ["audit", auditView];
   if (place === "start" && !service.read_only) return [`start ${location.hash}`, startView];
   return ["nowhere", nowhere];
 }
@@ -103,6 +105,7 @@ function showTop() {
     ["runs", "Runs"],
     ["compare", "Compare"],
     ["tasks", "Tasks"],
+    ["audit", "Audit"],
   ];
   if (!service.read_only) places.push(["start", "Start a run"]);
   const signedOut = service.needs_token && !service.user;

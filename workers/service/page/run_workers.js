@@ -58,7 +58,11 @@ function show({ at, workers }, note, rows) {
 }
 
 function emptyRow({ worker, state }) {
-  const first = element("th", { scope: "row", role: "rowheader" }, String(worker));
+  const first = element(
+    "th",
+    { scope: "row", role: "rowheader", "data-label": COLUMNS[0] },
+    String(worker),
+  );
   const cells = COLUMNS.slice(1).map((name) => element("td", { role: "cell", "data-label": name }));
   cells[0].append(badge(state));
   return element("tr", { role: "row", "data-worker": worker }, first, cells);
