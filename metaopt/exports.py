@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from metaopt.learned_optimizers import KINDS, LearnedOptimizer, MetaParams
 from metaopt.learned_optimizers.base import meta_param_shapes, named_leaves
 from metaopt.learned_optimizers.wrappers import AccumulatorDtype, wrapped
 from taskset.errors import InputError, unknown_name
-from taskset.whole_files import write_durably
+from taskset.whole_files import new_folder, write_durably
 
 
 class Exported(NamedTuple):
@@ -67,17 +66,12 @@ def export(
     contents |= {CONFIG: _json(config), CARD: model_card.write(config, evaluations).encode()}
     if evaluations:
         contents[EVALUATION] = _json(evaluations)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
-        for name, content in contents.items():
-            write_durably(temporary / name, content)
-        temporary.rename(path)
+        with new_folder(path) as folder:
+            for name, content in contents.items():
+                write_durably(folder / name, content)
     except OSError as error:
         raise InputError(f"cannot write export {path}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return path
 
 

@@ -27,10 +27,10 @@ from taskset import whole_files
 from taskset.errors import InputError
 from workers.base_config import BaseConfig
 from workers.config import RunConfig
+from workers.run_status import LOCK
 
 RUNS = Path("runs")
 HYPERPARAMETERS = "hyperparameters.json"
-LOCK = ".lock"
 
 
 class RunFolder(NamedTuple):

@@ -2,6 +2,7 @@
 
 status.json    how it fares, with a heartbeat; at the end how it ended
 workers.json   its workers, about once a second
+.lock          held for as long as its process is there
 
 A run whose heartbeat is old, and that says it is running, has died without a word.
 """
@@ -22,7 +23,7 @@ from taskset.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-STATUS, WORKERS = "status.json", "workers.json"
+STATUS, WORKERS, LOCK = "status.json", "workers.json", ".lock"
 HEARTBEAT_SECONDS = 5.0
 REMOTE_SECONDS = 30.0  # between copies to a URL
 VIEW_SECONDS = 1.0  # between looks at the workers; of many, 5 ms for each

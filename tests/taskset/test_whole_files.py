@@ -49,3 +49,18 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path, mo
     with pytest.raises(OSError, match="No space left"):
         whole_files.replace(tmp_path / "file", b"new")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_a_new_folder_is_whole_or_not_there(tmp_path):
+    place = tmp_path / "above" / "folder"
+    with pytest.raises(ZeroDivisionError), whole_files.new_folder(place) as folder:
+        (folder / "half").write_bytes(b"1")
+        _ = 1 / 0
+    assert list(place.parent.iterdir()) == []
+    with whole_files.new_folder(place) as folder:
+        (folder / "whole").write_bytes(b"2")
+        assert not place.exists()
+    assert [file.name for file in place.iterdir()] == ["whole"]
+    with pytest.raises(OSError), whole_files.new_folder(place) as folder:
+        (folder / "other").write_bytes(b"3")
+    assert [file.name for file in place.parent.rglob("*")] == ["folder", "whole"]

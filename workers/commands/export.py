@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import os
 import shutil
 import subprocess
 import time
@@ -15,6 +14,7 @@ import tyro
 from metaopt import exports, model_card
 from metaopt.checkpoint import LIBRARIES
 from taskset.errors import InputError
+from taskset.whole_files import new_folder
 from workers import run_folder
 from workers.commands.evaluate import written_reports
 
@@ -62,16 +62,12 @@ def written_submission(out: Path, write: Callable[[Path], Path]) -> Path:
 
     Returns the folder. Raises `InputError` where it cannot be written, and leaves nothing.
     """
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        temporary.mkdir(parents=True)
-        write(temporary / "export")
-        shutil.copyfile(SUBMISSION, temporary / "submission.py")
-        temporary.rename(out)
+        with new_folder(out) as folder:
+            write(folder / "export")
+            shutil.copyfile(SUBMISSION, folder / "submission.py")
     except OSError as error:
         raise InputError(f"cannot write submission {out}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return out
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import platform
 import time
 import tomllib
 from pathlib import Path
@@ -12,7 +11,7 @@ import tyro
 
 from workers import run_status
 from workers.commands.table import print_records
-from workers.service.liveness import LOCK, is_held, is_running
+from workers.service.liveness import is_held, runs_here
 from workers.service.states import Look, Progress, derive
 
 # JAX is imported by `run`, not before: help is instant.
@@ -132,10 +131,8 @@ def _record(folder: Any) -> dict[str, Any]:
 
 def _state(folder: Path, progress: Progress, now: float) -> str:
     status = run_status.read(folder)
-    alive = None
-    if status and status.host == platform.node():
-        alive = is_running(status.pid, status.began)
-    return derive(status, None, progress, Look(alive, is_held(folder / LOCK)), now).state.value
+    look = Look(runs_here(status) if status else None, is_held(folder / run_status.LOCK))
+    return derive(status, None, progress, look, now).state.value
 
 
 def _num_steps(config: Path) -> int | None:

@@ -7,7 +7,6 @@ between loses nothing.
 
 import contextlib
 import datetime
-import platform
 import threading
 import time
 from collections.abc import Callable
@@ -30,9 +29,8 @@ from workers.service.desk import Desk
 from workers.service.fleet import Fleet
 from workers.service.launcher import Launcher, LauncherLiveness, Unreachable, asked_for
 from workers.service.launches import Launches, digest
-from workers.service.liveness import is_running
+from workers.service.liveness import runs_here, started
 from workers.service.problems import Refusal
-from workers.service.processes import started
 from workers.service.resolved import BadOverrides, Limits, Resolved
 from workers.service.settings import Settings
 from workers.service.states import Progress, derive, is_awaited
@@ -280,8 +278,7 @@ class Control:
         if status is None or (record and is_awaited(status, asked_for(record))):
             return record
         at = datetime.datetime.fromtimestamp(status.began, datetime.UTC)
-        here = status.host == platform.node() and is_running(status.pid, status.began)
-        pid = status.pid if status.pid and here else None
+        pid = status.pid if runs_here(status) else None
         launch = Launch(by="", at=at, pid=pid, submission=status.submission)
         ticks = started(pid) if pid is not None else None
         return LaunchFile(run=run, launch=launch, process_started=ticks)

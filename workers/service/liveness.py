@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 from metaopt.client.models import Launch
-from workers.run_status import RunStatus
+from workers.run_status import LOCK, RunStatus
 from workers.service.files import Files, LocalFiles
 from workers.service.states import Look
 
-LOCK = ".lock"  # in a run folder, held by who trains there
 SLACK = 2.0  # seconds that clocks of processes and of files differ by
+STATE, STARTED = 0, 19  # indices in /proc/PID/stat, after the name
+DEAD = ("Z", "X")
 
 
 class Liveness(Protocol):
@@ -33,24 +34,38 @@ class LocalLiveness:
     def look(self, run: str, status: RunStatus | None, launch: Launch | None) -> Look:
         held = self._root is not None and is_held(self._root / run / LOCK)
         if status and (launch is None or status.began >= launch.at.timestamp()):
-            here = bool(status.pid) and status.host == platform.node()
-            return Look(is_running(status.pid, status.began) if here else None, held)
+            return Look(runs_here(status), held)
         if launch and launch.pid:
             return Look(is_running(launch.pid, launch.at.timestamp()), held)
         return Look(None, held)
 
 
+def runs_here(status: RunStatus) -> bool | None:
+    """Whether the process of a run is there; None when it is of another machine."""
+    if not status.pid or status.host != platform.node():
+        return None
+    return is_running(status.pid, status.began)
+
+
+def started(pid: int) -> int | None:
+    """When a process began, in clock ticks since the machine did; None when it has ended."""
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return None
+    return None if fields[STATE] in DEAD else int(fields[STARTED])
+
+
 def is_running(pid: int, by: float) -> bool:
     """Whether process `pid` runs that was there at `by`, seconds since 1970, and is no zombie."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        fields = _stat(pid)
     except FileNotFoundError:
         return False if Path("/proc/stat").exists() else _answers(pid)
     except OSError:
         return _answers(pid)
-    state, ticks = fields[0], int(fields[19])
-    started = _boot_time() + ticks / os.sysconf("SC_CLK_TCK")
-    return state not in "ZX" and started <= by + SLACK
+    began = _boot_time() + int(fields[STARTED]) / os.sysconf("SC_CLK_TCK")
+    return fields[STATE] not in DEAD and began <= by + SLACK
 
 
 def is_held(lock: Path) -> bool:
@@ -77,6 +92,11 @@ def _is_taken(lock: Path) -> bool:
         except OSError:
             pass
     return False
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name, which may have anything in it."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def _answers(pid: int) -> bool:

@@ -10,11 +10,11 @@ from pathlib import Path
 from workers.service.children import COMMAND, environment
 from workers.service.launcher import TAIL_BYTES, Launcher, Unreachable
 from workers.service.launches import Launches
+from workers.service.liveness import started
 from workers.service.store import SERVICE, LaunchFile
 
 LOGS = "logs"
 SURE_SECONDS = 30.0  # after which a process that is not there does not come any more
-STARTED = 19  # index of the start time in /proc/PID/stat, after the name
 
 
 class ProcessLauncher(Launcher):
@@ -118,15 +118,6 @@ class ProcessLauncher(Launcher):
 
     def _log(self, record: LaunchFile) -> Path:
         return self._logs / f"{record.run}.log"
-
-
-def started(pid: int) -> int | None:
-    """When a process began, in clock ticks since the machine did; None when it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in ("Z", "X") else int(fields[STARTED])
 
 
 def _with_process(record: LaunchFile, pid: int | None) -> LaunchFile:
